@@ -1,0 +1,2 @@
+Console.Error.WriteLine("twin: no command yet");
+return 2;

@@ -1,0 +1,2 @@
+Console.Error.WriteLine("forengate: no command yet");
+return 2;
