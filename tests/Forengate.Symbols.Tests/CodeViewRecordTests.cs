@@ -21,7 +21,7 @@ public sealed class CodeViewRecordTests
         Assert.Null(CodeViewRecord.Parse([]));
         Assert.Null(CodeViewRecord.Parse(Record("")));
         Assert.Null(CodeViewRecord.Parse(Record("nt\u0001krnl.pdb")));
-        Assert.Null(CodeViewRecord.Parse(Record("ntkrnlmp.pdb")[1..]));
+        Assert.Null(CodeViewRecord.Parse(Record("ntkrnlmp.pdb").AsSpan(1)));
         Assert.Null(CodeViewRecord.Parse(Record(@"d:\")));
     }
 }
