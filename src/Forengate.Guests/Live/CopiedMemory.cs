@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Forengate.Memory;
 
 namespace Forengate.Guests;
@@ -41,7 +42,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
         try
         {
             var failed = false;
-            memory.InChunks(size, threads, CapturePhase.PreparingMemory, progress, ct, (offset, length) => failed |= !region.Populate(offset, length));
+            memory.InChunks(size, threads, CapturePhase.PreparingMemory, progress, (offset, length) => failed |= !region.Populate(offset, length), ct);
             if (!failed)
                 return memory;
         }
@@ -62,7 +63,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
         for (var i = 1; i < starts.Length; i++)
             starts[i] = starts[i - 1] + sections[i - 1].Length;
         // Sections follow each other in the copy as ranges do: both ascend and cover the same bytes.
-        InChunks(map.Size, threads, CapturePhase.Copying, progress, ct, (offset, length) =>
+        InChunks(map.Size, threads, CapturePhase.Copying, progress, (offset, length) =>
         {
             if (source.IsGone())
                 return;
@@ -76,8 +77,19 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
                 CopyPart(source, sections[at], inSection, offset + done, step);
                 done += step;
             }
-        });
+        }, ct);
         return !source.IsGone();
+    }
+
+    /// <summary>How long copying all RAM takes on this host, by trying it on a little. What the trial copied is overwritten by the copy.</summary>
+    public TimeSpan ExpectedTime(LiveMemory source, GuestMemoryMap map)
+    {
+        const ulong Trial = 64 << 20;
+        var section = map.Sections.MaxBy(s => s.Length);
+        var length = Math.Min(Math.Min(section.Length, Trial), _region.Length);
+        var started = Stopwatch.GetTimestamp();
+        source.ReadSection(section, 0, _region.Start, length);
+        return Stopwatch.GetElapsedTime(started) * ((double)map.Size / length);
     }
 
     private void CopyPart(LiveMemory source, in RamSection section, ulong offset, ulong target, ulong length)
@@ -97,7 +109,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
     }
 
     private void InChunks(
-        ulong size, int threads, CapturePhase phase, IProgress<CaptureProgress>? progress, CancellationToken ct, Action<ulong, ulong> work)
+        ulong size, int threads, CapturePhase phase, IProgress<CaptureProgress>? progress, Action<ulong, ulong> work, CancellationToken ct)
     {
         var next = 0L;
         var done = 0L;
@@ -191,5 +203,6 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
     {
         if (disposing)
             _region.Dispose();
+        base.Dispose(disposing);
     }
 }

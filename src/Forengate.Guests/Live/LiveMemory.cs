@@ -129,7 +129,7 @@ public sealed unsafe class LiveMemory : PhysicalMemory
         if (!IsGone())
             return readable;
         destination[..(pages.Length * Page.Size)].Clear();
-        states[..pages.Length].Fill(PageState.Missing);
+        states[..pages.Length].Clear();
         return 0;
     }
 
@@ -176,9 +176,11 @@ public sealed unsafe class LiveMemory : PhysicalMemory
 
     protected override void Dispose(bool disposing)
     {
-        if (!disposing)
-            return;
-        _backends.Dispose();
-        _memoryFile?.Dispose();
+        if (disposing)
+        {
+            _backends.Dispose();
+            _memoryFile?.Dispose();
+        }
+        base.Dispose(disposing);
     }
 }

@@ -38,10 +38,12 @@ internal sealed unsafe class SharedBackends : IDisposable
         var seen = new HashSet<ulong>();
         foreach (var section in map.Sections)
         {
-            if (ProcessMap.Find(mappings, section.HostAddress) is not { Shared: true, Inode: > 0 } mapping || !seen.Add(mapping.Start))
-                continue;
-            if (TryOpen(process.Id, mapping) is { } backend)
-                backends._backends.Add(backend);
+            // One block may be several mappings, where QEMU gave the kernel different advice for parts of it.
+            for (var at = section.HostAddress; at < section.HostAddress + section.Length && ProcessMap.Find(mappings, at) is { } mapping; at = mapping.End)
+            {
+                if (mapping.Shared && mapping.Inode > 0 && seen.Add(mapping.Start) && TryOpen(process.Id, mapping) is { } backend)
+                    backends._backends.Add(backend);
+            }
         }
         return backends;
     }
@@ -130,7 +132,7 @@ internal sealed unsafe class SharedBackends : IDisposable
     }
 
     /// <summary>As much as lies in the file without a hole from the offset on; nothing in a hole, which a look at it would fill.</summary>
-    public ReadOnlySpan<byte> Map(in RamSection section, ulong offset, int maxLength)
+    public ReadOnlySpan<byte> Map(RamSection section, ulong offset, int maxLength)
     {
         var address = section.HostAddress + offset;
         if (Find(address, 1) is not { View: { } view } backend)

@@ -15,9 +15,14 @@ internal sealed class GuestMemoryMap
     /// <summary>A PC has some ten; a guest with more than this is not one.</summary>
     private const int MostSections = 4096;
 
-    private GuestMemoryMap(List<RamSection> sections)
+    private readonly List<(FlatSection Section, string Name)> _ram;
+    private readonly List<string> _names;
+
+    private GuestMemoryMap(List<RamSection> sections, List<(FlatSection Section, string Name)> ram, List<string> names)
     {
         Sections = sections;
+        _ram = ram;
+        _names = names;
         Ranges = Merge(sections);
         foreach (var range in Ranges)
             Size += range.Length;
@@ -31,7 +36,9 @@ internal sealed class GuestMemoryMap
     /// <summary>Bytes of RAM.</summary>
     public ulong Size { get; }
 
-    public bool IsSameAs(GuestMemoryMap other) => Sections.SequenceEqual(other.Sections);
+    /// <summary>True when QEMU still shows the same RAM at the same addresses: asked once more when the guest stands still.</summary>
+    public bool StillHolds(IGuestMonitor monitor, CancellationToken ct) =>
+        RamOf(FlatView.Parse(monitor.TryHuman("info mtree -f", ct)), _names).SequenceEqual(_ram);
 
     /// <exception cref="GuestException">QEMU's answers are missing, contradict each other, or do not fit the process.</exception>
     public static GuestMemoryMap Resolve(IGuestMonitor monitor, QemuProcess process, List<string> remarks, CancellationToken ct)
@@ -42,7 +49,8 @@ internal sealed class GuestMemoryMap
             throw new GuestException(GuestFailure.MemoryMap, $"{monitor.Name}: 'info mtree -f' shows no memory; is this QEMU 2.10 or newer, for x86?");
         var mappings = process.ReadMappings();
         var sections = new List<RamSection>();
-        foreach (var (section, name) in RamOf(flat, names))
+        var ram = RamOf(flat, names).ToList();
+        foreach (var (section, name) in ram)
         {
             if (sections.Count >= MostSections)
                 throw new GuestException(GuestFailure.MemoryMap, $"{monitor.Name}: more than {MostSections} stretches of RAM: this is no PC");
@@ -50,7 +58,7 @@ internal sealed class GuestMemoryMap
         }
         if (sections.Count == 0)
             throw new GuestException(GuestFailure.MemoryMap, $"{monitor.Name}: no RAM block ({string.Join(", ", names.Take(8))}) in QEMU's memory map");
-        var map = new GuestMemoryMap(sections);
+        var map = new GuestMemoryMap(sections, ram, names);
         CompareWithSize(monitor, map, remarks, ct);
         return map;
     }
