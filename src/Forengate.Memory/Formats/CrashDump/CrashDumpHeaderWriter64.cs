@@ -20,10 +20,12 @@ public readonly ref struct CrashDumpHeaderWriter64
 
     /// <summary>Sets a 32-bit field.</summary>
     /// <param name="offset">One of <see cref="CrashDumpLayout64"/>.</param>
+    /// <param name="value">Written little-endian.</param>
     public void Dword(int offset, uint value) => BinaryPrimitives.WriteUInt32LittleEndian(_bytes[offset..], value);
 
     /// <summary>Sets a 64-bit field.</summary>
     /// <param name="offset">One of <see cref="CrashDumpLayout64"/>.</param>
+    /// <param name="value">Written little-endian.</param>
     public void Qword(int offset, ulong value) => BinaryPrimitives.WriteUInt64LittleEndian(_bytes[offset..], value);
 
     public void Byte(int offset, byte value) => _bytes[offset] = value;

@@ -108,5 +108,7 @@ public enum CrashDumpRunFault
     BeyondFile,
 }
 
+/// <summary>One thing that is wrong with a dump's runs.</summary>
+/// <param name="Fault">What kind.</param>
 /// <param name="Text">One line for people.</param>
 public readonly record struct CrashDumpRunProblem(CrashDumpRunFault Fault, string Text);
