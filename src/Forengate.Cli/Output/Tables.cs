@@ -1,3 +1,5 @@
+using Forengate.Engine;
+using Forengate.Guests;
 using Forengate.Windows;
 
 namespace Forengate.Cli.Output;
@@ -43,12 +45,37 @@ internal static class Tables
         new("PATH", "path", d => Cell.Text(d.Path)),
     ];
 
+    public static readonly Column<SurveyedGuest>[] Guests =
+    [
+        new("NAME", "name", g => Cell.Text(g.Guest.Name)),
+        new("STATE", "state", g => Cell.Text(StateName(g.Guest.State))),
+        new("MEMORY", "memoryMiB", g => Cell.Number((long)(g.Guest.Memory >> 20))),
+        new("CPUS", "cpus", g => Cell.Number(g.Guest.VirtualCpus)),
+        new("ID", "id", g => Cell.Number(g.Guest.Id)),
+        new("WINDOWS", "windows", g => Cell.Text(g.Windows)),
+        new(null, "maxMemoryMiB", g => Cell.Number((long)(g.Guest.MaxMemory >> 20))),
+        new(null, "uuid", g => Cell.Text(g.Guest.Uuid.ToString("D"))),
+        new("TARGET", "target", g => Cell.Text(g.Guest.Target)),
+    ];
+
     public static readonly Column<Fact>[] Facts =
     [
         new("FACT", "name", f => Cell.Text(f.Name)),
         new("VALUE", "value", f => Cell.Text(f.Value)),
         new("HOW", "how", f => Cell.Text(f.How)),
     ];
+
+    private static string StateName(GuestState state) => state switch
+    {
+        GuestState.Running => "running",
+        GuestState.Blocked => "blocked",
+        GuestState.Paused => "paused",
+        GuestState.ShuttingDown => "shutting down",
+        GuestState.ShutOff => "shut off",
+        GuestState.Crashed => "crashed",
+        GuestState.Suspended => "suspended",
+        _ => "unknown",
+    };
 
     private static string HowFound(FoundBy by) => by switch { FoundBy.List => "list", _ => "scan" };
 
