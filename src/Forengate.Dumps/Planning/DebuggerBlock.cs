@@ -16,4 +16,8 @@ internal sealed record DebuggerBlock(VirtualAddress Address, ReadOnlyMemory<byte
     /// <summary>A pointer field; null where the block ends before it or it is zero.</summary>
     public VirtualAddress? Pointer(DebuggerDataField field) =>
         (int)field + sizeof(ulong) <= Bytes.Length && BinaryPrimitives.ReadUInt64LittleEndian(Bytes.Span[(int)field..]) is not 0 and var value ? new VirtualAddress(value) : null;
+
+    /// <summary>A 16-bit field; 0 where the block ends before it.</summary>
+    public ushort Word(DebuggerDataField field) =>
+        (int)field + sizeof(ushort) <= Bytes.Length ? BinaryPrimitives.ReadUInt16LittleEndian(Bytes.Span[(int)field..]) : (ushort)0;
 }
