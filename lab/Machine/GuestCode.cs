@@ -24,9 +24,10 @@ public static class GuestCode
     /// <summary>Number of stamp slots in the counter page, a power of two.</summary>
     public const int StampCount = 256;
 
-    // A visit to the server costs about a microsecond, a spin about a nanosecond: a CPU stopped at random is in its own mode more than 999 times in 1000.
-    private const int SpinsBetweenVisits = 1 << 20;
-    private const int KernelRoundsBetweenPolls = 1 << 12;
+    // A visit to the server costs some microseconds, a spin about a nanosecond: a CPU stopped at random is in its own mode more than 99 times in 100.
+    // Where one host thread runs all CPUs, PAUSE is what hands it on: often enough that a round of 64 CPUs is short, seldom enough that work gets done.
+    private const int SpinsBetweenPauses = 1 << 14, BumpsBetweenPauses = 1 << 6;
+    private const int PausesBetweenVisits = 1 << 6;
     private const int SpinsForACharacter = 1 << 18;
 
     // 16550: data, line status (bit 0 data ready, bit 5 transmitter empty).
@@ -55,7 +56,8 @@ public static class GuestCode
     private static (byte[] Code, ulong Serve) KernelLoop(GuestCodeAddresses at)
     {
         var a = new Assembler(64);
-        Label first = a.CreateLabel(), others = a.CreateLabel(), round = a.CreateLabel(), serve = a.CreateLabel(), served = a.CreateLabel();
+        Label first = a.CreateLabel(), others = a.CreateLabel(), round = a.CreateLabel(), bump = a.CreateLabel(), bumpOthers = a.CreateLabel(),
+            serve = a.CreateLabel(), served = a.CreateLabel();
 
         // CPU 0: bump and stamp in each round, serve the line now and then (port accesses are slow and take QEMU's big lock).
         a.mov(rdi, at.CounterPage);
@@ -66,16 +68,24 @@ public static class GuestCode
         a.jmp(serve);
         a.Label(ref served);
         a.mov(rdi, at.CounterPage);
-        a.mov(ecx, KernelRoundsBetweenPolls);
+        a.mov(ecx, PausesBetweenVisits);
         a.Label(ref round);
+        a.mov(esi, BumpsBetweenPauses);
+        a.Label(ref bump);
         BumpAndStamp(a);
+        a.dec(esi);
+        a.jnz(bump);
         a.pause();
         a.dec(ecx);
         a.jnz(round);
         a.jmp(first);
 
         a.Label(ref others);
+        a.mov(esi, BumpsBetweenPauses);
+        a.Label(ref bumpOthers);
         a.inc(__qword_ptr[rdi + rbx * 8 + 8]);
+        a.dec(esi);
+        a.jnz(bumpOthers);
         a.pause();
         a.jmp(others);
 
@@ -225,7 +235,6 @@ public static class GuestCode
             a.@in(al, dx);
             a.test(al, 1);
             a.jnz(came);
-            a.pause();
             a.dec(esi);
             a.jnz(wait);
             a.mov(eax, -1);
@@ -298,7 +307,7 @@ public static class GuestCode
     private static (byte[] Code, ulong FromSystemCall, ulong EntryMode, ulong LeaveForRing0, ulong LeaveForRing3) EntryBody(GuestCodeAddresses at, ulong serve)
     {
         var a = new Assembler(64);
-        Label fromSystemCall = a.CreateLabel(), backToUser = a.CreateLabel(), entryMode = a.CreateLabel(), spin = a.CreateLabel(),
+        Label fromSystemCall = a.CreateLabel(), backToUser = a.CreateLabel(), entryMode = a.CreateLabel(),
             backToEntry = a.CreateLabel(), ring0 = a.CreateLabel(), ring3 = a.CreateLabel();
 
         a.Label(ref fromSystemCall);
@@ -306,11 +315,7 @@ public static class GuestCode
         a.sysretq();
 
         a.Label(ref entryMode);
-        a.mov(eax, SpinsBetweenVisits);
-        a.Label(ref spin);
-        a.dec(eax);
-        a.jnz(spin);
-        a.pause();
+        Spin(a);
         a.test(ebx, ebx);
         a.jnz(entryMode);
         Visit(a, at, serve, ref backToEntry);
@@ -357,18 +362,30 @@ public static class GuestCode
     private static byte[] UserLoop(GuestCodeAddresses at)
     {
         var a = new Assembler(64);
-        Label loop = a.CreateLabel(), spin = a.CreateLabel();
+        var loop = a.CreateLabel();
         a.Label(ref loop);
-        a.mov(eax, SpinsBetweenVisits);
-        a.Label(ref spin);
-        a.dec(eax);
-        a.jnz(spin);
+        Spin(a);
         a.test(ebx, ebx);
         a.jnz(loop);
         a.syscall();
         a.jmp(loop);
         Assemble(a, at.UserLoop, BlobSize, "user loop", out var code);
         return code;
+    }
+
+    /// <summary>Passes the time between two visits. Clobbers EAX, EDX.</summary>
+    private static void Spin(Assembler a)
+    {
+        Label round = a.CreateLabel(), spin = a.CreateLabel();
+        a.mov(edx, PausesBetweenVisits);
+        a.Label(ref round);
+        a.mov(eax, SpinsBetweenPauses);
+        a.Label(ref spin);
+        a.dec(eax);
+        a.jnz(spin);
+        a.pause();
+        a.dec(edx);
+        a.jnz(round);
     }
 
     private static void Call(Assembler a, Label target)
