@@ -49,13 +49,12 @@ public sealed class LibvirtDaemon : IDisposable
         if (SocketPath(directory).Length > 100)
             throw new MachineException($"{directory}: too long for a socket below it; use a directory with a shorter name");
         var config = Path.Combine(directory, "config", "libvirt");
-        foreach (var made in new[] { config, Path.Combine(directory, "home"), Path.Combine(directory, "cache"), Path.Combine(directory, "data"), Path.Combine(directory, "ram") })
+        foreach (var made in new[] { config, Path.Combine(directory, "home"), Path.Combine(directory, "cache"), Path.Combine(directory, "data"), Path.Combine(directory, "ram"), Path.Combine(directory, "run") })
             Directory.CreateDirectory(made);
-        // libvirt insists that nobody else can enter its run-time directory.
-        Directory.CreateDirectory(Path.Combine(directory, "run"), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         File.WriteAllText(Path.Combine(config, "libvirtd.conf"), "auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n");
         File.WriteAllText(Path.Combine(config, "qemu.conf"),
             $"security_driver = \"none\"\nstdio_handler = \"file\"\nremember_owner = 0\nnamespaces = []\ncgroup_controllers = []\nmemory_backing_dir = \"{Path.Combine(directory, "ram")}\"\n");
+        Directory.CreateDirectory(Path.GetDirectoryName(SocketPath(directory))!);
         File.Delete(SocketPath(directory));
 
         var log = Path.Combine(directory, "libvirtd.log");
