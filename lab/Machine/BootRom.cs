@@ -31,6 +31,8 @@ public static class BootRom
     private const int InterruptCommand = 0x300;
     // All but self, edge asserted: INIT, and start-up with vector 0xF0 (F000:0000).
     private const uint InitOthers = 0x000C4500, StartOthers = 0x000C46F0;
+    // Above any RAM below 4 GiB, below the APICs.
+    private const uint VideoMemory = 0xFD000000;
     private const uint EferMsr = 0xC0000080;
 
     /// <summary>Builds the ROM for a plan.</summary>
@@ -126,6 +128,7 @@ public static class BootRom
         a.jnz(mine);
         MaskInterruptControllers(a);
         SetUpSerialLine(a);
+        ShowVideoMemory(a);
         ClearCounters(a, plan.Code.CounterPage);
         if (plan.Cpus.Count > 1)
             StartOthersAndWait(a, plan);
@@ -248,6 +251,39 @@ public static class BootRom
             a.mov(edx, port);
             a.mov(al, value);
             a.@out(dx, al);
+        }
+    }
+
+    /// <summary>Gives the display controllers of PCI bus 0, if there are any, an address for their video memory: a RAM block in the guest's address space that is not the guest's RAM.</summary>
+    private static void ShowVideoMemory(Assembler a)
+    {
+        const int enable = unchecked((int)0x80000000), nextDevice = 0x800, buses = 0x10000, commandRegister = 0x04, classRegister = 0x08, firstBar = 0x10;
+        const int addressPort = 0xCF8, dataPort = 0xCFC, vgaClass = 0x0300, memoryDecoding = 2;
+        Label device = a.CreateLabel(), next = a.CreateLabel();
+        a.mov(edi, enable);
+        a.Label(ref device);
+        Select(classRegister);
+        a.@in(eax, dx);
+        a.shr(eax, 16);
+        a.cmp(eax, vgaClass);
+        a.jne(next);
+        Select(firstBar);
+        a.mov(eax, unchecked((int)VideoMemory));
+        a.@out(dx, eax);
+        Select(commandRegister);
+        a.mov(eax, memoryDecoding);
+        a.@out(dx, eax);
+        a.Label(ref next);
+        a.add(edi, nextDevice);
+        a.cmp(edi, enable + buses);
+        a.jb(device);
+
+        void Select(int register)
+        {
+            a.lea(eax, __[edi + register]);
+            a.mov(edx, addressPort);
+            a.@out(dx, eax);
+            a.mov(edx, dataPort);
         }
     }
 

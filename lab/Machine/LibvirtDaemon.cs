@@ -10,7 +10,7 @@ namespace Forengate.Lab.Machine;
 /// <remarks>
 /// libvirtd takes itself for the host's daemon, with fixed directories, when its user is root. For root it is therefore started in a user namespace that
 /// calls root "daemon": outside, processes and files are root's still, but nothing in it has a privilege left.
-/// The first start asks QEMU for its capabilities (about a second); the cache below the directory is kept.
+/// The first daemon on a host asks QEMU what it can do, which takes seconds; the answers are kept in <c>forengate-lab</c> in the user's cache directory.
 /// </remarks>
 public sealed class LibvirtDaemon : IDisposable
 {
@@ -36,6 +36,10 @@ public sealed class LibvirtDaemon : IDisposable
     /// <summary>Where the daemon keeps what it knows of running domains: <c>NAME.pid</c>, <c>NAME.xml</c>.</summary>
     public string RunDirectory => Path.Combine(_directory, "run", "libvirt", "qemu", "run");
 
+    private static string Cache => Path.Combine(
+        Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } cache ? cache
+            : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache"), "forengate-lab");
+
     private static string SocketPath(string directory) => Path.Combine(directory, "run", "libvirt", "libvirt-sock");
     private static string PidPath(string directory) => Path.Combine(directory, "libvirtd.process");
 
@@ -49,7 +53,7 @@ public sealed class LibvirtDaemon : IDisposable
         if (SocketPath(directory).Length > 100)
             throw new MachineException($"{directory}: too long for a socket below it; use a directory with a shorter name");
         var config = Path.Combine(directory, "config", "libvirt");
-        foreach (var made in new[] { config, Path.Combine(directory, "home"), Path.Combine(directory, "cache"), Path.Combine(directory, "data"), Path.Combine(directory, "ram"), Path.Combine(directory, "run") })
+        foreach (var made in new[] { config, Path.Combine(directory, "home"), Cache, Path.Combine(directory, "data"), Path.Combine(directory, "ram"), Path.Combine(directory, "run") })
             Directory.CreateDirectory(made);
         File.WriteAllText(Path.Combine(config, "libvirtd.conf"), "auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n");
         File.WriteAllText(Path.Combine(config, "qemu.conf"),
@@ -120,7 +124,7 @@ public sealed class LibvirtDaemon : IDisposable
         var environment = new Dictionary<string, string>
         {
             ["HOME"] = Path.Combine(directory, "home"), ["XDG_RUNTIME_DIR"] = Path.Combine(directory, "run"),
-            ["XDG_CONFIG_HOME"] = Path.Combine(directory, "config"), ["XDG_CACHE_HOME"] = Path.Combine(directory, "cache"),
+            ["XDG_CONFIG_HOME"] = Path.Combine(directory, "config"), ["XDG_CACHE_HOME"] = Cache,
             ["XDG_DATA_HOME"] = Path.Combine(directory, "data"), ["LC_ALL"] = "C",
         };
         var outcome = Launcher.Run("/bin/sh",

@@ -53,8 +53,8 @@ internal static class QemuArguments
             arguments.AddRange(["-device", $"loader,file={Escape(saved.SegmentFiles[i])},addr=0x{saved.Plan.Segments[i].Address:x},force-raw=on"]);
         for (var i = 0; i < paths.Monitors.Count; i++)
             arguments.AddRange(["-chardev", $"socket,id=qmp{i},path={Escape(paths.Monitors[i])},server=on,wait=off", "-mon", $"chardev=qmp{i},mode=control"]);
-        // A triple fault leaves the registers of that moment here.
-        arguments.AddRange(["-d", "cpu_reset,guest_errors", "-D", paths.Log]);
+        // There are no interrupts in a twin, so this stays empty until an exception, which it shows with all registers.
+        arguments.AddRange(["-d", "int,guest_errors", "-D", paths.Log]);
         arguments.AddRange(options.ExtraArguments);
         return arguments;
     }

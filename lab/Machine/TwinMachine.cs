@@ -10,6 +10,7 @@ namespace Forengate.Lab.Machine;
 public sealed class TwinMachine : IDisposable
 {
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan AskAgain = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan EndTimeout = TimeSpan.FromSeconds(5);
 
     private readonly MachinePaths _paths;
@@ -44,7 +45,12 @@ public sealed class TwinMachine : IDisposable
     /// <summary>Writes the plan into the directory, starts the machine and waits until every CPU is where the plan puts it.</summary>
     /// <exception cref="BootPlanException">The plan cannot be booted.</exception>
     /// <exception cref="MachineException">The machine did not start.</exception>
-    public static TwinMachine Start(BootPlan plan, string directory, MachineOptions? options = null) => Start(SavedPlan.Save(plan, directory), options);
+    public static TwinMachine Start(BootPlan plan, string directory, MachineOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        BootPlanCheck.Check(plan);
+        return Start(SavedPlan.Save(plan, directory), options);
+    }
 
     /// <summary>Starts the machine of a plan that lies in its directory already.</summary>
     /// <inheritdoc cref="Start(BootPlan, string, MachineOptions?)"/>
@@ -165,11 +171,16 @@ public sealed class TwinMachine : IDisposable
         {
             using var line = new LineSocket(_state.SerialSocket);
             line.Send(request + "\n");
-            while (line.ReadLine(deadline) is { } answer)
+            while (DateTime.UtcNow < deadline)
             {
+                // While the guest starts, its ROM clears the line and with it what was sent too early. A sign of life may be asked for twice, a command not.
+                var patience = request == "P" ? DateTime.UtcNow + AskAgain : deadline;
+                var answer = line.ReadLine(patience < deadline ? patience : deadline);
                 if (answer == expected)
                     return;
-                if (answer.StartsWith("ER", StringComparison.Ordinal))
+                if (answer is null && request == "P")
+                    line.Send(request + "\n");
+                if (answer?.StartsWith("ER", StringComparison.Ordinal) == true)
                     throw new MachineException($"the guest refused '{request}': {answer}");
             }
         }
@@ -185,18 +196,25 @@ public sealed class TwinMachine : IDisposable
         var outcome = Launcher.Run(options.Qemu, QemuArguments.Direct(saved, options, paths), options.StartTimeout);
         if (outcome.ExitCode != 0)
             throw new MachineException($"{options.Qemu} failed: {outcome.Error.Trim()}");
-        return int.Parse(File.ReadAllText(paths.PidFile).Trim());
+        try
+        {
+            return int.Parse(File.ReadAllText(paths.PidFile).Trim());
+        }
+        catch (FileNotFoundException)
+        {
+            // QEMU takes its file away when it ends.
+            throw new MachineException($"QEMU ended at once{Log(paths)}");
+        }
     }
 
-    /// <summary>The end of QEMU's log: after a triple fault, the registers of that moment.</summary>
+    /// <summary>QEMU's log from the first exception on: it ends in a triple fault, because nobody handles exceptions in a twin.</summary>
     private static string Log(MachinePaths paths)
     {
-        const int most = 3000;
+        const int most = 1600;
         if (!File.Exists(paths.Log))
             return "";
         var text = File.ReadAllText(paths.Log);
-        var fault = text.LastIndexOf("Triple fault", StringComparison.Ordinal);
-        text = fault >= 0 ? text[fault..] : "";
-        return text.Length == 0 ? "" : "\n" + text[..Math.Min(most, text.Length)];
+        var fault = text.IndexOf("check_exception", StringComparison.Ordinal);
+        return fault < 0 ? "" : "\n" + text[fault..Math.Min(fault + most, text.Length)];
     }
 }
