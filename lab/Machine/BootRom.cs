@@ -242,11 +242,11 @@ public static class BootRom
         }
     }
 
-    /// <summary>115,200 8N1, FIFO on and cleared, no interrupts.</summary>
+    /// <summary>115,200 8N1, no interrupts, FIFO on with a threshold of 14: QEMU then hands over a whole request at once instead of a character at a time.</summary>
     private static void SetUpSerialLine(Assembler a)
     {
         foreach (var (port, value) in new (int Port, byte Value)[]
-            { (0x3F9, 0x00), (0x3FB, 0x80), (0x3F8, 0x01), (0x3F9, 0x00), (0x3FB, 0x03), (0x3FA, 0x07), (0x3FC, 0x03) })
+            { (0x3F9, 0x00), (0x3FB, 0x80), (0x3F8, 0x01), (0x3F9, 0x00), (0x3FB, 0x03), (0x3FA, 0xC7), (0x3FC, 0x03) })
         {
             a.mov(edx, port);
             a.mov(al, value);

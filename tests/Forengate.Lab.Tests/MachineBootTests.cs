@@ -58,12 +58,16 @@ public sealed class MachineBootTests
         // CPU 0 leaves its mode for a moment now and then to serve the line.
         for (var i = 0; i < 1000 && cpus.Count < plan.Cpus.Count; i++)
         {
+            // Registers of a CPU that runs are printed while they change.
+            monitor.Execute("cont");
+            monitor.Execute("stop");
             foreach (var cpu in CpuRegisters.ParseAll(monitor.Hmp("info registers -a")))
             {
                 if (cpu["CPL"] == (plan.Cpus[cpu.Index].Mode == CpuMode.User ? 3u : 0u) && cpu["GS"] == plan.Cpus[cpu.Index].GsBase)
                     cpus[cpu.Index] = cpu;
             }
         }
+        monitor.Execute("cont");
         Assert.Equal(plan.Cpus.Count, cpus.Count);
         foreach (var start in plan.Cpus)
         {
