@@ -25,6 +25,8 @@ internal static class BootPlanCheck
             end = segment.Address + length;
             Require(InRam(plan, segment.Address, length), $"{name} lies outside RAM");
         }
+        if (plan.VmCoreInfo is { } note)
+            Require(InRam(plan, note.Address, note.Size), $"the vmcoreinfo note at 0x{note.Address:X} lies outside RAM");
         for (var i = 0; i < plan.Cpus.Count; i++)
             Check(plan, plan.Cpus[i], i);
     }

@@ -10,7 +10,8 @@ namespace Forengate.Lab.Machine;
 /// </summary>
 /// <remarks>
 /// Layout: 0x0000 real-mode entry (also where SIPI vector 0xF0 leads, through the alias below 1 MiB), 0x0080 GDT, 0x0100 32-bit code, 0x0200 64-bit code,
-/// 0x1000 PML4, 0x2000 PDPT, 0x3000 page directory, 0x4000 one <see cref="BootRecord"/> a CPU, 0xFFF0 reset vector.
+/// 0x1000 PML4, 0x2000 PDPT, 0x3000 page directory, 0x4000 one <see cref="BootRecord"/> a CPU, 0xC000 data for fw_cfg,
+/// 0xFFF0 reset vector.
 /// The PML4 is the kernel half of the plan's own plus one entry that maps the ROM and the local APIC at their physical addresses: so the ROM sees GDT, TSS,
 /// counter page and guest code while it runs, and leaves through a few bytes of guest code that are mapped under the final tables too.
 /// </remarks>
@@ -24,7 +25,7 @@ public static class BootRom
 
     private const uint Base = 0xFFFF0000;
     private const int GdtOffset = 0x80, GdtPointerOffset = 0xA8, Code32Offset = 0x100, Code64Offset = 0x200;
-    private const int Pml4Offset = 0x1000, PdptOffset = 0x2000, PdOffset = 0x3000, RecordsOffset = 0x4000, ResetOffset = 0xFFF0;
+    private const int Pml4Offset = 0x1000, PdptOffset = 0x2000, PdOffset = 0x3000, RecordsOffset = 0x4000, NoteDataOffset = 0xC000, ResetOffset = 0xFFF0;
     private const ushort Code32Selector = 0x08, DataSelector = 0x10, Code64Selector = 0x18;
 
     private const uint LocalApic = 0xFEE00000;
@@ -51,6 +52,8 @@ public static class BootRom
         WriteTables(rom, plan);
         foreach (var cpu in plan.Cpus)
             BootRecord.Write(rom.AsSpan(RecordsOffset + cpu.Index * BootRecord.Size, BootRecord.Size), cpu, code, reloaded);
+        if (plan.VmCoreInfo is { } note)
+            Place(rom, NoteDataOffset, ResetOffset - NoteDataOffset, FirmwareConfiguration.Data(note, Base + NoteDataOffset));
         // jmp near to the real-mode entry: E9 rel16.
         rom[ResetOffset] = 0xE9;
         BinaryPrimitives.WriteInt16LittleEndian(rom.AsSpan(ResetOffset + 1), unchecked((short)-(ResetOffset + 3)));
@@ -129,6 +132,8 @@ public static class BootRom
         MaskInterruptControllers(a);
         SetUpSerialLine(a);
         ShowVideoMemory(a);
+        if (plan.VmCoreInfo is not null)
+            FirmwareConfiguration.Register(a, Base + NoteDataOffset);
         ClearCounters(a, plan.Code.CounterPage);
         if (plan.Cpus.Count > 1)
             StartOthersAndWait(a, plan);

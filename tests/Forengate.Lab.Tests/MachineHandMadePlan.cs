@@ -19,15 +19,24 @@ internal sealed class MachineHandMadePlan
 
     private MachineHandMadePlan(bool high) => _high = high;
 
+    /// <summary>Page frames that a running twin writes to: counters, lists, KPCRs, GDTs.</summary>
+    public IReadOnlySet<ulong> WrittenFrames => _physical.Where(p => p.Key is >= Kpcrs and < Tables + 0x200000 or CounterPage or Commands or ListHead)
+        .Select(p => p.Value >> 12).ToHashSet();
+
+    public BootPlan Plan { get; private set; } = null!;
+
     public static ulong Kpcr(int cpu) => Kpcrs + (ulong)cpu * 0x1000;
 
     /// <param name="modes">One CPU each.</param>
     /// <param name="kvaShadow">Whether user mode has page tables of its own.</param>
     /// <param name="high">RAM is split at 128 MiB, and the processes' page tables and code lie above 4 GiB.</param>
-    public static BootPlan Make(IReadOnlyList<CpuMode> modes, bool kvaShadow = false, bool high = false)
+    public static BootPlan Make(IReadOnlyList<CpuMode> modes, bool kvaShadow = false, bool high = false) => MakeWhole(modes, kvaShadow, high).Plan;
+
+    public static MachineHandMadePlan MakeWhole(IReadOnlyList<CpuMode> modes, bool kvaShadow, bool high)
     {
-        var plan = new MachineHandMadePlan(high);
-        return plan.Build(modes, kvaShadow);
+        var whole = new MachineHandMadePlan(high);
+        whole.Plan = whole.Build(modes, kvaShadow);
+        return whole;
     }
 
     private BootPlan Build(IReadOnlyList<CpuMode> modes, bool kvaShadow)

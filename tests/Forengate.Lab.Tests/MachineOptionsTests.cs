@@ -41,6 +41,58 @@ public sealed class MachineOptionsTests
     }
 
     [Fact]
+    public void Ram_holds_the_plan_and_nothing_of_the_rom()
+    {
+        var whole = MachineHandMadePlan.MakeWhole([CpuMode.User, CpuMode.Kernel, CpuMode.Entry, CpuMode.User], kvaShadow: true, high: true);
+        using var directory = new MachineDirectory();
+        using var twin = TwinMachine.Start(whole.Plan, directory.Path, new MachineOptions { Backend = RamBackend.File, Vga = true, VmCoreInfo = true });
+        twin.Command(0);
+        twin.Qmp("stop");
+        var expected = new byte[whole.Plan.MemorySize];
+        foreach (var segment in whole.Plan.Segments)
+            segment.Bytes.CopyTo(expected.AsMemory((int)(segment.Address < whole.Plan.LowSize ? segment.Address : segment.Address - (1UL << 32) + whole.Plan.LowSize)));
+        var found = File.ReadAllBytes(Path.Combine(directory.Path, "pc.ram.img"));
+        Assert.Equal(expected.Length, found.Length);
+        var touched = 0;
+        for (var offset = 0; offset < found.Length; offset += 0x1000)
+        {
+            if (found.AsSpan(offset, 0x1000).SequenceEqual(expected.AsSpan(offset, 0x1000)))
+                continue;
+            var address = (ulong)offset < whole.Plan.LowSize ? (ulong)offset : (ulong)offset - whole.Plan.LowSize + (1UL << 32);
+            if (whole.WrittenFrames.Contains(address >> 12))
+            {
+                touched++;
+                continue;
+            }
+            // A page table: the CPU marks entries accessed (bit 5) and dirty (bit 6).
+            for (var i = 0; i < 0x1000; i++)
+                Assert.True((found[offset + i] & ~0x60) == (expected[offset + i] & ~0x60), $"0x{address + (ulong)i:X}: {found[offset + i]:X2} for {expected[offset + i]:X2}");
+        }
+        Assert.True(touched >= 3);
+    }
+
+    [Fact]
+    public void A_note_of_the_guest_reaches_qemu()
+    {
+        var plan = MachineHandMadePlan.Make([CpuMode.Kernel]);
+        const ulong address = 0x3000000;
+        var note = new byte[0x1000];
+        BitConverter.GetBytes(11).CopyTo(note, 0);
+        BitConverter.GetBytes(0x20).CopyTo(note, 4);
+        "VMCOREINFO\0"u8.CopyTo(note.AsSpan(12));
+        "the guest speaks through a note!"u8.CopyTo(note.AsSpan(24));
+        plan = plan with { Segments = [.. plan.Segments, new MemorySegment(address, note)], VmCoreInfo = new VmCoreInfoNote(address, 24 + 0x20) };
+        using var directory = new MachineDirectory();
+        foreach (var (device, machine) in new[] { (true, "pc"), (true, "q35"), (false, "pc") })
+        {
+            using var twin = TwinMachine.Start(plan, directory.Path, new MachineOptions { VmCoreInfo = device, Machine = machine });
+            var path = Path.Combine(directory.Path, "core");
+            twin.Qmp($$$"""{"execute":"dump-guest-memory","arguments":{"paging":false,"protocol":"file:{{{path}}}","begin":0,"length":4096}}""");
+            Assert.Equal(device, File.ReadAllBytes(path).AsSpan().IndexOf("the guest speaks through a note!"u8) >= 0);
+        }
+    }
+
+    [Fact]
     public void A_machine_is_found_again_by_its_directory_and_ended_by_its_number()
     {
         using var directory = new MachineDirectory();
