@@ -113,7 +113,7 @@ internal static class InfoCommand
         Cell.Address(system.SystemDirectoryTableBase).WriteTo(json, "dtb");
         Cell.Address(system.Image.Base.Value).WriteTo(json, "kernelBase");
         json.WriteNumber("kernelSize", system.Image.Size);
-        Cell.Text(system.Image.CodeView.PdbName).WriteTo(json, "pdbName");
+        Cell.Text(system.Image.CodeView.Name).WriteTo(json, "pdbName");
         Cell.Text(system.Image.CodeView.Guid.ToString("D")).WriteTo(json, "pdbGuid");
         json.WriteNumber("pdbAge", system.Image.CodeView.Age);
         Cell.Address(system.Kdbg?.Address.Value).WriteTo(json, "kdbg");

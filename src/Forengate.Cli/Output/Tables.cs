@@ -1,3 +1,4 @@
+using Forengate.Dumps;
 using Forengate.Engine;
 using Forengate.Guests;
 using Forengate.Windows;
@@ -64,6 +65,20 @@ internal static class Tables
         new("VALUE", "value", f => Cell.Text(f.Value)),
         new("HOW", "how", f => Cell.Text(f.How)),
     ];
+
+    public static readonly Column<CheckFinding>[] Findings =
+    [
+        new("SEVERITY", "severity", f => Cell.Text(SeverityName(f.Severity))),
+        new("CODE", "code", f => Cell.Text(f.Code)),
+        new("TEXT", "text", f => Cell.Text(f.Text)),
+    ];
+
+    public static string SeverityName(CheckSeverity severity) => severity switch
+    {
+        CheckSeverity.Note => "note",
+        CheckSeverity.Warning => "warning",
+        _ => "error",
+    };
 
     private static string StateName(GuestState state) => state switch
     {
