@@ -5,5 +5,6 @@ internal static class ImageFormats
 {
     public static IReadOnlyList<IImageFormat> All { get; } =
     [
+        new ElfCoreFormat(),
     ];
 }
