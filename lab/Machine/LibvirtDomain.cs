@@ -58,7 +58,7 @@ internal static class LibvirtDomain
             try
             {
                 var words = File.ReadAllText(Path.Combine(directory, "cmdline")).Split('\0');
-                if (Path.GetFileName(words[0]).StartsWith("qemu", StringComparison.Ordinal) && words.Any(w => w.Contains($"path={socket},", StringComparison.Ordinal)))
+                if (Path.GetFileName(words[0]).StartsWith("qemu", StringComparison.Ordinal) && words.Any(w => w.Contains($"path={QemuArguments.Escape(socket)},", StringComparison.Ordinal)))
                     return pid;
             }
             catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -19,6 +19,8 @@ public static class MachineVerbs
           twin libvirt start|stop DIR     a libvirt daemon of its own below DIR; start prints its URI
         """;
 
+    private static readonly JsonSerializerOptions Plain = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     /// <summary>Whether a word is one of these verbs.</summary>
     public static bool Knows(string verb) => verb is "start" or "stop" or "status" or "send" or "libvirt";
 
@@ -105,7 +107,7 @@ public static class MachineVerbs
     private static void Print(TwinMachine twin) => Console.WriteLine(JsonSerializer.Serialize(new
     {
         name = twin.Name, running = twin.IsRunning, pid = twin.Pid, qmp = twin.QmpSockets, serial = twin.SerialSocket, libvirt = twin.LibvirtUri,
-    }));
+    }, Plain));
 
     private static MachineOptions Parse(string[] words)
     {

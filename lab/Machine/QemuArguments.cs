@@ -16,7 +16,7 @@ internal static class QemuArguments
         var machine = $"{options.Machine},usb=off,max-ram-below-4g={plan.LowSize}";
         List<string> arguments =
         [
-            "-name", $"guest={options.Name}", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-name", $"guest={Escape(options.Name)}", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-accel", options.SingleThread ? "tcg,thread=single" : "tcg,thread=multi", "-cpu", options.Cpu, "-smp", $"{plan.Cpus.Count}",
             "-m", size, "-bios", paths.Rom,
             "-chardev", $"socket,id=serial0,path={Escape(paths.Serial)},server=on,wait=off", "-device", "isa-serial,chardev=serial0",
@@ -91,5 +91,5 @@ internal static class QemuArguments
     };
 
     /// <summary>QEMU's option syntax doubles commas.</summary>
-    private static string Escape(string value) => value.Replace(",", ",,", StringComparison.Ordinal);
+    public static string Escape(string value) => value.Replace(",", ",,", StringComparison.Ordinal);
 }
