@@ -52,7 +52,7 @@ internal static class MakeVerb
         }
         if (folder is null)
             throw new ImageException("twin make needs a folder to write to");
-        Write(ImageBuilder.Build(options, KernelCatalog.Load(options.Build), HaltingCode.Assemble), folder, raw);
+        Write(ImageBuilder.Build(options, KernelCatalog.Load(options.Build), GuestCode.Assemble), folder, raw);
         return 0;
     }
 

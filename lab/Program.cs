@@ -1,5 +1,6 @@
 using Forengate.Lab;
 using Forengate.Lab.Image;
+using Forengate.Lab.Machine;
 using Forengate.Lab.Tables;
 
 const int Failed = 1;
@@ -16,8 +17,10 @@ try
         case ["tables", var folder]:
             TableVerb.Write(SharedData.Find() ?? throw new TableException("no data of real kernels beside this checkout"), folder);
             return 0;
+        case [var verb, ..] when MachineVerbs.Knows(verb):
+            return MachineVerbs.Run(args);
         default:
-            Console.Error.WriteLine("twin make DIR [options] | twin builds | twin tables FOLDER\n\n" + MakeVerb.Usage);
+            Console.Error.WriteLine("twin VERB …\n\n" + MakeVerb.Usage + "\n" + MachineVerbs.Usage + "\ntwin builds\ntwin tables FOLDER");
             return WrongUsage;
     }
 }

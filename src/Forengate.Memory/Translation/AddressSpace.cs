@@ -1,0 +1,120 @@
+using System.Runtime.InteropServices;
+
+namespace Forengate.Memory;
+
+/// <summary>
+/// A virtual address space: x64 page tables (four or five levels, 2 MiB and 1 GiB pages) over guest-physical memory. Reads stop at the first page that leads nowhere.
+/// </summary>
+/// <remarks>Safe for concurrent use. A subclass may give bytes to pages that are not valid for the CPU but still in memory (Windows' transition pages).</remarks>
+public class AddressSpace
+{
+    private const ulong DtbAddressMask = 0x000F_FFFF_FFFF_F000;
+
+    /// <param name="memory">The view's memory; not owned.</param>
+    /// <param name="directoryTableBase">CR3 or a stored DTB; PCID and flag bits (0 to 11, 63) are masked off.</param>
+    /// <param name="levels">4, or 5 with CR4.LA57.</param>
+    public AddressSpace(PhysicalMemory memory, ulong directoryTableBase, int levels = 4)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(levels, 4);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(levels, 5);
+        Memory = memory;
+        DirectoryTableBase = new PhysicalAddress(directoryTableBase & DtbAddressMask);
+        Levels = levels;
+    }
+
+    public PhysicalMemory Memory { get; }
+
+    /// <summary>Physical address of the top table, without PCID and flags.</summary>
+    public PhysicalAddress DirectoryTableBase { get; }
+
+    public int Levels { get; }
+
+    /// <summary>Walks the tables for one address.</summary>
+    public Translation Translate(VirtualAddress address)
+    {
+        if (!address.IsCanonical(Levels))
+            return new Translation(TranslationFault.NotCanonical, default, Page.Size, 0, 0, false, false, false);
+
+        var table = DirectoryTableBase;
+        var (user, writable, noExecute) = (true, true, false);
+        for (var level = Levels; ; level--)
+        {
+            var shift = Page.Shift + (9 * (level - 1));
+            var slot = (address.Value >> shift) & (PageTableEntry.Count - 1);
+            var span = 1UL << shift;
+            if (!Memory.TryRead(table + (slot * sizeof(ulong)), out ulong entry))
+                return new Translation(TranslationFault.TableMissing, table, span, level, 0, false, false, false);
+            if ((entry & PageTableEntry.Present) == 0)
+            {
+                return TryResolveNotPresent(address, level, entry, out var resolved)
+                    ? new Translation(TranslationFault.None, resolved + (address.Value & (span - 1)), span, level, entry, user, writable, noExecute)
+                    : new Translation(TranslationFault.NotPresent, default, span, level, entry, false, false, false);
+            }
+
+            user &= (entry & PageTableEntry.User) != 0;
+            writable &= (entry & PageTableEntry.Writable) != 0;
+            noExecute |= (entry & PageTableEntry.NoExecute) != 0;
+            var isLarge = (entry & PageTableEntry.LargePage) != 0;
+            if (isLarge && level >= 4)
+                return new Translation(TranslationFault.Malformed, default, span, level, entry, false, false, false);
+            if (level == 1 || (isLarge && level <= 3))
+            {
+                var start = entry & PageTableEntry.AddressMask & ~(span - 1);
+                return new Translation(
+                    TranslationFault.None, new PhysicalAddress(start | (address.Value & (span - 1))), span, level, entry, user, writable, noExecute);
+            }
+            table = new PhysicalAddress(entry & PageTableEntry.AddressMask);
+        }
+    }
+
+    /// <summary>Copies bytes from <paramref name="address"/> on and stops at the first page that leads nowhere.</summary>
+    /// <returns>Bytes copied.</returns>
+    public int Read(VirtualAddress address, Span<byte> destination)
+    {
+        var done = 0;
+        while (done < destination.Length)
+        {
+            var here = address + (ulong)done;
+            var translation = Translate(here);
+            if (!translation.Ok)
+                break;
+            var left = translation.PageSize - (here.Value & (translation.PageSize - 1));
+            var wanted = (int)Math.Min(left, (ulong)(destination.Length - done));
+            var got = Memory.Read(translation.Address, destination.Slice(done, wanted));
+            done += got;
+            if (got < wanted)
+                break;
+        }
+        return done;
+    }
+
+    /// <summary>Fills all of <paramref name="destination"/> or fails.</summary>
+    public bool TryRead(VirtualAddress address, Span<byte> destination) => Read(address, destination) == destination.Length;
+
+    /// <summary>Reads one little-endian value of fixed size.</summary>
+    public bool TryRead<T>(VirtualAddress address, out T value)
+        where T : unmanaged
+    {
+        value = default;
+        return TryRead(address, MemoryMarshal.AsBytes(new Span<T>(ref value)));
+    }
+
+    /// <summary>Reads a pointer-sized value as an address.</summary>
+    public bool TryReadPointer(VirtualAddress address, out VirtualAddress value)
+    {
+        var ok = TryRead(address, out ulong raw);
+        value = new VirtualAddress(raw);
+        return ok;
+    }
+
+    /// <summary>Called for an entry whose present bit is clear.</summary>
+    /// <param name="address">The address being translated.</param>
+    /// <param name="level">1 = PTE … 5.</param>
+    /// <param name="entry">The raw entry.</param>
+    /// <param name="page">Start of the page (of this level's size) that holds the bytes after all.</param>
+    protected virtual bool TryResolveNotPresent(VirtualAddress address, int level, ulong entry, out PhysicalAddress page)
+    {
+        page = default;
+        return false;
+    }
+}
