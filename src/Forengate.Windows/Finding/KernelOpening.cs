@@ -253,8 +253,13 @@ internal sealed class KernelOpening
             warnings.Add("the profile lacks KiProcessorBlock");
         }
         var complaints = warnings.ToList();
+        var how = "KiProcessorBlock, each KPRCB with its own number";
+
+        // A byte on the oldest builds, more on later ones: the lowest byte is there in all.
+        if (AddressOf(KernelGlobal.KeNumberProcessors) is { } number && kernel.TryRead(number, out byte claimed))
+            how += claimed == (byte)processors.Count ? "; KeNumberProcessors agrees" : $"; KeNumberProcessors says {claimed}";
         _facts.Add(processors.Count > 0
-            ? new Fact("processors", processors.Count.ToString(), "KiProcessorBlock, each KPRCB with its own number")
+            ? new Fact("processors", processors.Count.ToString(), how)
             : new Fact("processors", null, complaints.Count > 0 ? complaints[0] : "KiProcessorBlock is not in memory or empty"));
         foreach (var processor in processors)
         {
