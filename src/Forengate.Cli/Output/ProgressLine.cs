@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Forengate.Engine;
 
 namespace Forengate.Cli.Output;
 
@@ -9,7 +10,8 @@ internal sealed class ProgressLine : IDisposable
 
     private readonly bool _enabled = !Console.IsErrorRedirected;
     private readonly Lock _lock = new();
-    private readonly long _started = Stopwatch.GetTimestamp();
+    private string? _what;
+    private long _started;
     private long _shownAt;
     private int _width;
 
@@ -21,6 +23,11 @@ internal sealed class ProgressLine : IDisposable
         lock (_lock)
         {
             // What ends within a blink needs no progress.
+            if (_what != what)
+            {
+                _what = what;
+                _started = Stopwatch.GetTimestamp();
+            }
             var elapsed = Stopwatch.GetElapsedTime(_started);
             if (elapsed < Interval * 3 || Stopwatch.GetElapsedTime(_shownAt) < Interval)
                 return;
@@ -31,6 +38,8 @@ internal sealed class ProgressLine : IDisposable
                 + (left is { } time ? $"  {Sizes.Of(time)} left" : ""));
         }
     }
+
+    public IProgress<JobProgress> AsProgress() => new Sink(this);
 
     public void Clear()
     {
@@ -48,5 +57,11 @@ internal sealed class ProgressLine : IDisposable
     {
         Console.Error.Write($"\r{text.PadRight(_width)}\r{text}");
         _width = text.Length;
+    }
+
+    /// <summary>Reports on the thread that does the work; <see cref="Progress{T}"/> would post to another and come late.</summary>
+    private sealed class Sink(ProgressLine line) : IProgress<JobProgress>
+    {
+        public void Report(JobProgress value) => line.Report(value.What, value.Done, value.Total);
     }
 }

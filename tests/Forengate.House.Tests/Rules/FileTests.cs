@@ -56,7 +56,11 @@ public sealed partial class FileTests
         .Where(file => !File.Exists(Checkout.PathOf(Path.Combine(Path.GetDirectoryName(file)!, "packages.lock.json")))
             || XDocument.Load(Checkout.PathOf(file)).Descendants("PackageReference").Any(package => package.Attribute("Version") is not null)));
 
-    private static void None(IEnumerable<string> offenders) => Assert.Empty(offenders.ToList());
+    private static void None(IEnumerable<string> offenders)
+    {
+        var all = string.Join('\n', offenders);
+        Assert.True(all.Length == 0, all);
+    }
 
     private static bool IsSource(string file) => Path.GetExtension(file) is ".cs" or ".c" or ".h";
 

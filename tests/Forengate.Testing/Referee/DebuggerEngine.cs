@@ -12,8 +12,11 @@ public static class DebuggerEngine
     /// <summary>The environment variable that says "1" where the Windows SDK licence was accepted.</summary>
     public const string AcceptanceVariable = "FORENGATE_ACCEPT_DBGENG_LICENSE";
 
-    /// <summary>What <see cref="Judge"/> always asks; <c>each</c> runs a command on every processor.</summary>
-    private static readonly string[] StandingQuestions = ["vertarget", "lm", ".dumpdebug", "each r"];
+    /// <summary>What <see cref="Judge"/> always asks.</summary>
+    private static readonly string[] StandingQuestions = ["vertarget", "lm", ".dumpdebug"];
+
+    /// <summary>Asked last: going to a processor changes to its process's page tables, and reads of memory should be those of the dump as it was opened.</summary>
+    private const string LastQuestion = "each r";
 
     /// <summary>A dump takes the engine under a second; the first run on a machine fetches the engine and makes a Wine prefix.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
@@ -44,7 +47,7 @@ public static class DebuggerEngine
     public static IReadOnlyList<EngineVerdict> JudgeAll(IReadOnlyList<string> dumps, params IReadOnlyList<string> more)
     {
         SkipUnlessAccepted();
-        return [.. dumps.AsParallel().AsOrdered().WithDegreeOfParallelism(2).Select(dump => JudgeOne(dump, [.. StandingQuestions, .. more]))];
+        return [.. dumps.AsParallel().AsOrdered().WithDegreeOfParallelism(2).Select(dump => JudgeOne(dump, [.. StandingQuestions, .. more, LastQuestion]))];
     }
 
     private static EngineVerdict JudgeOne(string dump, IReadOnlyList<string> questions)
