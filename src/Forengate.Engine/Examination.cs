@@ -96,7 +96,7 @@ public sealed class Examination : IDisposable
             },
             value.Bytes, value.TotalBytes)));
 
-    private SynchronousProgress<ulong>? Progress(IProgress<JobProgress>? progress, string what) => progress is null
+    private SynchronousProgress<double>? Progress(IProgress<JobProgress>? progress, string what) => progress is null
         ? null
-        : new SynchronousProgress<ulong>(done => progress.Report(new JobProgress(what, done, View.Memory.Size)));
+        : new SynchronousProgress<double>(share => progress.Report(new JobProgress(what, (ulong)(share * View.Memory.Size), View.Memory.Size)));
 }

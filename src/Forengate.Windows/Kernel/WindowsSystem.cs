@@ -73,6 +73,12 @@ public sealed class WindowsSystem
     public static WindowsSearch Find(View view, ProfileStore profiles, WindowsLimits limits, CancellationToken ct = default) =>
         new KernelSearch(view, profiles, limits, ct).Run();
 
+    /// <summary>Address of <c>PsLoadedModuleList</c>; null where the profile does not know it.</summary>
+    public VirtualAddress? ModuleListHead => AddressOf(KernelGlobal.PsLoadedModuleList);
+
+    /// <summary>Address of <c>PsActiveProcessHead</c>; null where the profile does not know it.</summary>
+    public VirtualAddress? ProcessListHead => AddressOf(KernelGlobal.PsActiveProcessHead);
+
     /// <summary>Where a global lies; null where the profile does not know it.</summary>
     public VirtualAddress? AddressOf(KernelGlobal global) => KernelLayouts.AddressOf(Profile, Image.Base, global);
 
