@@ -15,11 +15,18 @@ public sealed class EngineParityTests : IDisposable
     public void Explore()
     {
         DebuggerEngine.SkipUnlessAccepted();
-        var guest = new HandMadeGuest(2);
-        var path = _folder["good.dmp"];
-        DumpWriter.Write(DumpPlan.For(guest.Facts(), DumpOptions.Default), path);
-        var verdict = DebuggerEngine.Judge(path);
-        Console.WriteLine(verdict.Everything);
-        Console.WriteLine("COMPLAINTS " + string.Join('\n', verdict.Complaints));
+        var names = PlantedFaults.All.Select(fault => fault.Name).ToList();
+        foreach (var fault in PlantedFaults.All)
+            fault.Write(_folder[fault.Name + ".dmp"]);
+        var verdicts = DebuggerEngine.JudgeAll([.. names.Select(name => _folder[name + ".dmp"])]);
+        for (var i = 0; i < names.Count; i++)
+        {
+            var report = DumpChecker.Check(_folder[names[i] + ".dmp"]);
+            Console.WriteLine($"=== {names[i]}: opened {verdicts[i].Opened} {verdicts[i].Refusal} died {verdicts[i].Died}");
+            foreach (var c in verdicts[i].Complaints)
+                Console.WriteLine("   E " + c);
+            foreach (var c in report.Findings)
+                Console.WriteLine($"   C {c.Severity} {c.Code}: {c.Text}");
+        }
     }
 }

@@ -24,7 +24,9 @@ internal sealed class HandMadeGuest
     private const ulong BlockArray = Kernel + 0x1A00;
     private const ulong VersionBlock = Kernel + 0x1C00;
     public const ulong PfnDatabase = 0xFFFFFA80_00000000;
-    private const ulong Drivers = 0xFFFFF880_00100000;
+    public const ulong Drivers = 0xFFFFF880_00100000;
+    public const ulong SystemProcess = 0xFFFFF880_00104000;
+    private const int ProcessLinks = 0x448, ProcessTable = 0x28, ProcessPeb = 0x550, ThreadProcess = 0xB8;
     public const ulong ProcessorArea = 0xFFFFF880_00200000;
     public const int ContainedPrcb = 0x180, PrcbSize = 0x7000, ProcessorState = 0x40, SpecialSize = 0xE0, ContextPointer = 0x6500;
     private const ulong Tables = 0x10000, Thread = 0x11000, ContextPage = 0x12FC0, StackTop = 0x20000, Stride = 0x40000;
@@ -212,7 +214,10 @@ internal sealed class HandMadeGuest
             UnicodeString(heads[i] + 0x48, heads[i] + 0x100, @"\SystemRoot\system32\" + names[i]);
             UnicodeString(heads[i] + 0x58, heads[i] + 0x200, names[i]);
         }
-        Link(ProcessHead, [Drivers + 0x4448, Drivers + 0x5448]);
+        ulong[] processes = [SystemProcess, SystemProcess + 0x1000];
+        Link(ProcessHead, [.. processes.Select(process => process + ProcessLinks)]);
+        foreach (var process in processes)
+            Qword(process + ProcessTable, DirectoryTableBase);
     }
 
     private void UnicodeString(ulong at, ulong buffer, string text)
@@ -259,6 +264,7 @@ internal sealed class HandMadeGuest
             Qword(kpcr + Tables + 0x108 + (gate * 16), handler >> 32);
         }
         Qword(kpcr + Thread + 0x28, kpcr + StackTop);
+        Qword(kpcr + Thread + ThreadProcess, SystemProcess);
         for (var page = 0x1000UL; page <= 0x6000; page += Page.Size)
             Physical(kpcr + StackTop - page);
         Physical(Context(i));
@@ -282,8 +288,9 @@ internal sealed class HandMadeGuest
         Set(F.MmPageSize, Page.Size);
         Word(F.OffsetKThreadInitialStack, 0x28);
         Word(F.OffsetKThreadTeb, 0xF0);
-        Word(F.OffsetKThreadApcProcess, 0xB8);
-        Word(F.OffsetEprocessDirectoryTableBase, 0x28);
+        Word(F.OffsetKThreadApcProcess, ThreadProcess);
+        Word(F.OffsetEprocessDirectoryTableBase, ProcessTable);
+        Word(F.OffsetEprocessPeb, ProcessPeb);
         Word(F.SizePrcb, PrcbSize);
         Word(F.OffsetPrcbCurrentThread, 0x08);
         Word(F.OffsetPrcbNumber, 0x24);
