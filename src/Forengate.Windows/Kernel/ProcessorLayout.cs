@@ -4,7 +4,6 @@ namespace Forengate.Windows;
 internal sealed record ProcessorLayout
 {
     public required int PcrSelf { get; init; }
-    public required int PcrCurrentPrcb { get; init; }
     public required int PcrPrcb { get; init; }
     public required int Number { get; init; }
     public required int CurrentThread { get; init; }
@@ -12,5 +11,4 @@ internal sealed record ProcessorLayout
     public required int StateSpecialRegisters { get; init; }
     public required int StateContextFrame { get; init; }
     public required int? Context { get; init; }
-    public required int? KernelDirectoryTableBase { get; init; }
 }

@@ -7,7 +7,6 @@ internal sealed record SharedDataLayout
     public required int SystemTime { get; init; }
     public required int TimeZoneBias { get; init; }
     public required int NtSystemRoot { get; init; }
-    public required int NtSystemRootLength { get; init; }
     public required int NtMajorVersion { get; init; }
     public required int NtMinorVersion { get; init; }
     public required int? NtBuildNumber { get; init; }

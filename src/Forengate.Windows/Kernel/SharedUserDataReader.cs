@@ -9,6 +9,9 @@ internal static class SharedUserDataReader
     /// <summary>Kernel address of the page on every x64 Windows (<c>KI_USER_SHARED_DATA</c>, ntddk.h).</summary>
     public static readonly VirtualAddress Address = new(0xFFFF_F780_0000_0000);
 
+    /// <summary>Bytes of NtSystemRoot: 260 characters (ntddk.h).</summary>
+    private const int SystemRootLength = 520;
+
     public static SharedUserData? Read(AddressSpace space, SharedDataLayout layout)
     {
         Span<byte> page = stackalloc byte[Page.Size];
@@ -25,7 +28,7 @@ internal static class SharedUserDataReader
             NtProductType = Dword(page, layout.NtProductType),
             SuiteMask = Dword(page, layout.SuiteMask),
             BootId = layout.BootId is { } boot ? Dword(page, boot) : null,
-            NtSystemRoot = UnicodeString.Text(page.Slice(layout.NtSystemRoot, layout.NtSystemRootLength)),
+            NtSystemRoot = UnicodeString.Text(page.Slice(layout.NtSystemRoot, SystemRootLength)),
             NumberOfPhysicalPages = Dword(page, layout.NumberOfPhysicalPages),
             KdDebuggerEnabled = page[layout.KdDebuggerEnabled],
             XStateEnabledFeatures = layout.XStateEnabledFeatures is { } features ? BinaryPrimitives.ReadUInt64LittleEndian(page[features..]) : null,

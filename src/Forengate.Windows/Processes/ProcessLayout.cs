@@ -8,7 +8,6 @@ internal sealed record ProcessLayout
 
     // _KPROCESS and its _DISPATCHER_HEADER.
     public required int HeaderType { get; init; }
-    public required int HeaderSize { get; init; }
     public required int HeaderWaitListHead { get; init; }
     public required int ProfileListHead { get; init; }
     public required int DirectoryTableBase { get; init; }

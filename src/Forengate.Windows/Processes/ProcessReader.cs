@@ -11,14 +11,20 @@ internal sealed class ProcessReader(AddressSpace kernel, ProcessLayout layout)
 
     private readonly byte[] _buffer = new byte[layout.Length];
 
-    /// <summary>Reads the structure into this reader's buffer; false where a part of it is missing. The span lives until the next call.</summary>
+    /// <summary>Reads the structure into this reader's buffer; false where a page of it is missing (its bytes are zero then). The span lives until the next call.</summary>
     public bool TryRead(VirtualAddress eprocess, out ReadOnlySpan<byte> bytes)
     {
         bytes = _buffer;
-        return kernel.TryRead(eprocess, _buffer);
+        if (kernel.TryRead(eprocess, _buffer))
+            return true;
+        for (var done = 0; done < _buffer.Length;)
+        {
+            var part = _buffer.AsSpan(done, Math.Min(Page.Size - (eprocess + (ulong)done).PageOffset, _buffer.Length - done));
+            part[kernel.Read(eprocess + (ulong)done, part)..].Clear();
+            done += part.Length;
+        }
+        return false;
     }
-
-    public LinkedListWalk.Links ActiveLinks(ReadOnlySpan<byte> bytes) => LinkedListWalk.From(bytes[layout.ActiveProcessLinks..]);
 
     public ulong Id(ReadOnlySpan<byte> bytes) => Qword(bytes, layout.UniqueProcessId);
 

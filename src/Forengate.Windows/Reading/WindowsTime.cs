@@ -8,4 +8,7 @@ internal static class WindowsTime
     /// <summary>Null for zero (no such time) and for values no calendar holds.</summary>
     public static DateTimeOffset? FromFileTime(ulong time) =>
         time == 0 || time > (ulong)(DateTime.MaxValue.Ticks - s_epoch) ? null : new DateTimeOffset(s_epoch + (long)time, TimeSpan.Zero);
+
+    /// <summary>ISO 8601, or the raw value where no calendar holds it.</summary>
+    public static string Show(ulong time) => FromFileTime(time) is { } value ? value.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fffffffZ") : $"0x{time:x}";
 }

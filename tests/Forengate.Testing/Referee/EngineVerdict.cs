@@ -30,7 +30,7 @@ public sealed class EngineVerdict
     public string Everything { get; private set; } = "";
 
     /// <summary>Every line that finds fault with the dump, each once, in order. What is only about missing PDBs, images or extensions is left out.</summary>
-    public IReadOnlyList<string> Complaints => field ??= EngineComplaints.In(Everything, Died);
+    public IReadOnlyList<string> Complaints => field ??= EngineComplaints.Of(this);
 
     /// <summary>What <c>vertarget</c> says.</summary>
     public EngineTarget Target => field ??= EngineTarget.Parse(this["vertarget"]);
