@@ -1,2 +1,6 @@
-Console.Error.WriteLine("twin: no command yet");
+using Forengate.Lab.Machine;
+
+if (args is [var verb, ..] && MachineVerbs.Knows(verb))
+    return MachineVerbs.Run(args);
+Console.Error.WriteLine("usage: twin VERB ...\n" + MachineVerbs.Usage);
 return 2;

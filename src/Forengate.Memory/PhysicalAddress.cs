@@ -3,6 +3,9 @@ namespace Forengate.Memory;
 /// <summary>A guest-physical address, in bytes.</summary>
 public readonly record struct PhysicalAddress(ulong Value) : IComparable<PhysicalAddress>
 {
+    /// <summary>Widest guest-physical address of x64, in bits (Intel SDM vol. 3A, 4.1.4: MAXPHYADDR is at most 52).</summary>
+    public const int Bits = 52;
+
     /// <summary>The page frame number this address lies in.</summary>
     public ulong Frame => Value >> Page.Shift;
 

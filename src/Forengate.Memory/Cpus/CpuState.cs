@@ -89,11 +89,31 @@ public sealed record CpuState
     /// <summary>Upper halves of YMM0 to YMM15: 16 × 16 bytes.</summary>
     public ReadOnlyMemory<byte>? YmmHigh { get; init; }
 
-    /// <summary>True when the CPU has long mode active and 64-bit code may run; null where EFER and CR0 are unknown.</summary>
-    public bool? IsLongMode => Efer is { } efer ? (efer & EferLma) != 0 : null;
+    /// <summary>
+    /// True when long mode is active and 64-bit code may run; null where nothing known tells. EFER says it; without EFER, paging switched off means no, a 64-bit code segment yes
+    /// (Intel SDM vol. 3A, 3.4.5: its L bit may be set only in IA-32e mode).
+    /// </summary>
+    public bool? IsLongMode
+    {
+        get
+        {
+            if (Efer is { } efer)
+                return (efer & EferLma) != 0;
+            if (Cr0 is { } cr0 && (cr0 & Cr0Paging) == 0)
+                return false;
+            return Cr4 is { } cr4 && (cr4 & Cr4Pae) == 0 ? false : Cs?.Attributes is { } attributes && (attributes & SegmentLong) != 0 ? true : null;
+        }
+    }
 
-    /// <summary>Privilege level the CPU runs at, 0 to 3; null where SS and CS are unknown.</summary>
+    /// <summary>Privilege level the CPU runs at, 0 to 3; null where CS is unknown.</summary>
     public int? Cpl => Cs is { } cs ? cs.Selector & 3 : null;
 
+    /// <summary>Paging levels of the x64 page tables, by CR4.LA57: 4 or 5; null where CR4 is unknown.</summary>
+    public int? PagingLevels => Cr4 is { } cr4 ? ((cr4 & Cr4La57) != 0 ? 5 : 4) : null;
+
     private const ulong EferLma = 1UL << 10;
+    private const ulong Cr0Paging = 1UL << 31;
+    private const ulong Cr4Pae = 1UL << 5;
+    private const ulong Cr4La57 = 1UL << 12;
+    private const uint SegmentLong = 1U << 21;
 }

@@ -31,6 +31,27 @@ public abstract class PhysicalMemory : IDisposable
     /// <summary>State of the page that <paramref name="address"/> lies in.</summary>
     public abstract PageState StateOf(PhysicalAddress address);
 
+    /// <summary>
+    /// How far the state of the page at <paramref name="address"/> lasts: passes over all memory step from run to run instead of from page to page. A run may end before the
+    /// state changes; it never spans two states.
+    /// </summary>
+    /// <param name="address">Where to start; the run starts at its page.</param>
+    /// <param name="maxLength">The caller's limit in bytes, rounded up to whole pages; at least one page is always looked at.</param>
+    public virtual PageRun RunAt(PhysicalAddress address, ulong maxLength)
+    {
+        var start = address.PageStart;
+        var state = StateOf(start);
+        var length = (ulong)Page.Size;
+        while (length < maxLength && StateOf(start + length) == state)
+            length += Page.Size;
+        return new PageRun(new PhysicalRange(start, length), state);
+    }
+
+    /// <summary>A hint that this part is about to be read from front to back. Costs nothing where it can't help.</summary>
+    public virtual void Prefetch(PhysicalAddress address, ulong length)
+    {
+    }
+
     /// <summary>Copies bytes from <paramref name="address"/> on and stops at the first page that has none.</summary>
     /// <returns>Bytes copied: 0 to the length of <paramref name="destination"/>.</returns>
     public abstract int Read(PhysicalAddress address, Span<byte> destination);

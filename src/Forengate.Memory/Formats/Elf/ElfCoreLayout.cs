@@ -1,0 +1,107 @@
+namespace Forengate.Memory;
+
+/// <summary>From the load segments of a machine's core to what is RAM, and where in the file it lies.</summary>
+internal sealed class ElfCoreLayout
+{
+    private const ulong TwoGiB = 1UL << 31;
+    private const ulong FourGiB = 1UL << 32;
+
+    /// <summary>Largest firmware flash a PC maps just below 4 GiB.</summary>
+    private const ulong LargestFirmware = 16UL << 20;
+
+    private readonly List<FileExtent> _stored = [];
+    private readonly List<FileExtent> _notStored = [];
+
+    private readonly List<PhysicalRange> _leftOut = [];
+
+    /// <summary>Segments that are firmware or device memory, not RAM.</summary>
+    public IReadOnlyList<PhysicalRange> LeftOut => _leftOut;
+
+    /// <summary>True when some segment says where it is in physical memory: in cores of processes none does.</summary>
+    public bool HasPhysicalAddresses { get; private set; }
+
+    public int Segments { get; private set; }
+
+    public void Add(in ElfSegment segment)
+    {
+        Segments++;
+        HasPhysicalAddresses |= segment.Physical.Value != 0;
+        var stored = Math.Min(segment.FileSize, segment.MemorySize);
+        if (stored != 0)
+            AddStored(FileExtent.Stored(segment.Physical, stored, segment.FileOffset));
+        if (segment.MemorySize > stored)
+            _notStored.Add(FileExtent.Without(segment.Physical + stored, segment.MemorySize - stored, PageState.Excluded));
+    }
+
+    /// <summary>The extents of RAM.</summary>
+    /// <param name="isQemu">
+    /// QEMU writes all RAM to the file, block after block, also where a core "with paging" names only the mapped parts, several times over: what lies between two segments of the same
+    /// shift between file and memory is there too.
+    /// </param>
+    public List<FileExtent> Extents(bool isQemu)
+    {
+        List<FileExtent> stored = [.. _stored.OrderBy(extent => extent.Start.Value)];
+        if (isQemu)
+            stored = JoinSameShift(stored);
+        var ram = new List<FileExtent>(stored.Count + _notStored.Count);
+        var reached = 0UL;
+        foreach (var extent in stored)
+        {
+            if (IsFirmware(extent, hasGapBelow: extent.Start.Value > reached, isQemu))
+                _leftOut.Add(new PhysicalRange(extent.Start, extent.Length));
+            else
+                ram.Add(extent);
+            reached = Math.Max(reached, EndOf(extent));
+        }
+        foreach (var extent in _notStored)
+        {
+            // A mapping that runs over the end of a RAM block into device memory: what it "leaves out" never was RAM.
+            if (!isQemu)
+                ram.Add(extent);
+        }
+        return ram;
+    }
+
+    private void AddStored(FileExtent extent)
+    {
+        if (_stored.Count != 0 && Continues(_stored[^1], extent))
+            _stored[^1] = _stored[^1] with { Length = _stored[^1].Length + extent.Length };
+        else
+            _stored.Add(extent);
+    }
+
+    private static bool Continues(FileExtent first, FileExtent second) =>
+        first.Start + first.Length == second.Start && unchecked(first.FileOffset + first.Length) == second.FileOffset;
+
+    private static List<FileExtent> JoinSameShift(List<FileExtent> sorted)
+    {
+        var result = new List<FileExtent>();
+        foreach (var extent in sorted)
+        {
+            if (result.Count != 0 && Shift(result[^1]) == Shift(extent))
+            {
+                var last = result[^1];
+                result[^1] = last with { Length = Math.Max(EndOf(last), EndOf(extent)) - last.Start.Value };
+            }
+            else
+            {
+                result.Add(extent);
+            }
+        }
+        return result;
+
+        static ulong Shift(FileExtent extent) => unchecked(extent.FileOffset - extent.Start.Value);
+    }
+
+    /// <summary>
+    /// A core names no kinds of memory. RAM of a PC below 4 GiB is one stretch from 0 (with the old holes below 1 MiB); what comes behind a gap from 2 GiB on lies in the PCI hole:
+    /// QEMU's BIOS at 0xfffc0000 or a display's frame buffer. For cores not by QEMU only what ends exactly at 4 GiB and is small is taken for firmware.
+    /// </summary>
+    private static bool IsFirmware(FileExtent extent, bool hasGapBelow, bool isQemu)
+    {
+        var (start, end) = (extent.Start.Value, EndOf(extent));
+        return hasGapBelow && start >= TwoGiB && end <= FourGiB && (isQemu || (end == FourGiB && extent.Length <= LargestFirmware));
+    }
+
+    private static ulong EndOf(FileExtent extent) => extent.Start.Value + Math.Min(extent.Length, ulong.MaxValue - extent.Start.Value);
+}

@@ -1,0 +1,91 @@
+using System.Buffers.Binary;
+
+namespace Forengate.Memory;
+
+/// <summary>
+/// NT_PRSTATUS as Linux and QEMU write it for one CPU: general registers, selectors, FS and GS base; no control registers (Linux, include/uapi/linux/elfcore.h and
+/// arch/x86 user_regs_struct; QEMU, target/i386/arch_dump.c). Serves where there is no note of QEMU's.
+/// </summary>
+internal static class PrStatusNote
+{
+    private const uint NtPrStatus = 1;
+
+    private const int Size64 = 336;
+    private const int PidAt64 = 32;
+    private const int RegistersAt64 = 112;
+
+    private const int Size32 = 144;
+    private const int PidAt32 = 24;
+    private const int RegistersAt32 = 72;
+
+    public static bool Is(in ElfNote note) => note.Name.SequenceEqual("CORE"u8) && note.Type == NtPrStatus && note.Description.Length is Size64 or Size32;
+
+    /// <summary>QEMU puts the CPU's number plus one where a process core has the process.</summary>
+    public static uint Pid(ReadOnlySpan<byte> note) => BinaryPrimitives.ReadUInt32LittleEndian(note[(note.Length == Size64 ? PidAt64 : PidAt32)..]);
+
+    public static CpuState Parse(ReadOnlySpan<byte> note, int index) => note.Length == Size64 ? Parse64(note, index) : Parse32(note, index);
+
+    private static CpuState Parse64(ReadOnlySpan<byte> note, int index)
+    {
+        var registers = note[RegistersAt64..];
+        return new CpuState
+        {
+            Index = index,
+            Source = "ELF note (NT_PRSTATUS)",
+            R15 = Qword(registers, 0),
+            R14 = Qword(registers, 1),
+            R13 = Qword(registers, 2),
+            R12 = Qword(registers, 3),
+            Rbp = Qword(registers, 4),
+            Rbx = Qword(registers, 5),
+            R11 = Qword(registers, 6),
+            R10 = Qword(registers, 7),
+            R9 = Qword(registers, 8),
+            R8 = Qword(registers, 9),
+            Rax = Qword(registers, 10),
+            Rcx = Qword(registers, 11),
+            Rdx = Qword(registers, 12),
+            Rsi = Qword(registers, 13),
+            Rdi = Qword(registers, 14),
+            Rip = Qword(registers, 16),
+            Cs = new SegmentRegister((ushort)Qword(registers, 17)),
+            Rflags = Qword(registers, 18),
+            Rsp = Qword(registers, 19),
+            Ss = new SegmentRegister((ushort)Qword(registers, 20)),
+            Ds = new SegmentRegister((ushort)Qword(registers, 23)),
+            Es = new SegmentRegister((ushort)Qword(registers, 24)),
+            Fs = new SegmentRegister((ushort)Qword(registers, 25), Qword(registers, 21)),
+            Gs = new SegmentRegister((ushort)Qword(registers, 26), Qword(registers, 22)),
+        };
+    }
+
+    private static CpuState Parse32(ReadOnlySpan<byte> note, int index)
+    {
+        var registers = note[RegistersAt32..];
+        return new CpuState
+        {
+            Index = index,
+            Source = "ELF note (NT_PRSTATUS)",
+            Rbx = Dword(registers, 0),
+            Rcx = Dword(registers, 1),
+            Rdx = Dword(registers, 2),
+            Rsi = Dword(registers, 3),
+            Rdi = Dword(registers, 4),
+            Rbp = Dword(registers, 5),
+            Rax = Dword(registers, 6),
+            Ds = new SegmentRegister((ushort)Dword(registers, 7)),
+            Es = new SegmentRegister((ushort)Dword(registers, 8)),
+            Fs = new SegmentRegister((ushort)Dword(registers, 9)),
+            Gs = new SegmentRegister((ushort)Dword(registers, 10)),
+            Rip = Dword(registers, 12),
+            Cs = new SegmentRegister((ushort)Dword(registers, 13)),
+            Rflags = Dword(registers, 14),
+            Rsp = Dword(registers, 15),
+            Ss = new SegmentRegister((ushort)Dword(registers, 16)),
+        };
+    }
+
+    private static ulong Qword(ReadOnlySpan<byte> registers, int index) => BinaryPrimitives.ReadUInt64LittleEndian(registers[(index * 8)..]);
+
+    private static ulong Dword(ReadOnlySpan<byte> registers, int index) => BinaryPrimitives.ReadUInt32LittleEndian(registers[(index * 4)..]);
+}
