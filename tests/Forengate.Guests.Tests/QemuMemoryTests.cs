@@ -56,8 +56,15 @@ public sealed class QemuMemoryTests
     {
         using var qemu = new TestQemu([.. machine.Split(' '), .. s_patterns, "-smp", "2,sockets=2"]);
         TestQemu.WaitFor(() => BitConverter.ToUInt64(qemu.Memory(0x5000, 8)) != 0, name);
-        // An idle firmware changes almost nothing; what may change is the BIOS data area and the stack.
-        Thread.Sleep(2500);
+        // Firmware that found nothing to boot idles: what it changes then lies below 1 MiB.
+        var idle = 0;
+        TestQemu.WaitFor(
+            () =>
+            {
+                idle = qemu.Referee.Human("info registers", CancellationToken.None).Contains("HLT=1", StringComparison.Ordinal) ? idle + 1 : 0;
+                return idle > 20;
+            },
+            "idle firmware");
         using var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.StopAndCopy), null, CancellationToken.None);
         Assert.True(qemu.IsRunning);
         qemu.Referee.Stop(CancellationToken.None);
