@@ -45,7 +45,7 @@ internal sealed record PlantedFaults(string Name, bool IsFault, Action<string> W
         Header("kdbg-elsewhere", true, header => header[L.KdDebuggerDataBlock + 1] ^= 0x10),
         Header("modules-elsewhere", true, header => header[L.PsLoadedModuleList + 1] ^= 0x10),
         Header("processes-elsewhere", true, header => header[L.PsActiveProcessHead + 1] ^= 0x10),
-        Of("truncated", path =>
+        Of("cut", path =>
         {
             Dump(new HandMadeGuest(), null, path);
             using var file = File.OpenWrite(path);
@@ -54,17 +54,17 @@ internal sealed record PlantedFaults(string Name, bool IsFault, Action<string> W
         Of("kdbg-encoded", path => Dump(new HandMadeGuest(encoded: true), guest => guest.Facts() is var facts ? facts with { Kdbg = facts.Kdbg! with { Encoded = false } } : null!, path)),
         Of("contexts-swapped", path => Dump(new HandMadeGuest(4), guest => SwapCpus(guest.Facts(), alsoSpecial: false), path)),
         Of("processors-swapped", path => Dump(new HandMadeGuest(4), guest => SwapCpus(guest.Facts(), alsoSpecial: true), path)),
-        Unmapped("gdt-unreadable", guest => HandMadeGuest.Kpcr(1) + 0x10000),
-        Unmapped("gdt-of-first-unreadable", guest => HandMadeGuest.Kpcr(0) + 0x10000),
-        Unmapped("context-unreadable", guest => HandMadeGuest.Context(1) + 0x100),
-        Unmapped("kprcb-unreadable", guest => HandMadeGuest.Kpcr(1)),
-        Unmapped("kprcb-tail-unreadable", guest => HandMadeGuest.Kpcr(1) + 0x7000),
-        Unmapped("thread-unreadable", guest => HandMadeGuest.Kpcr(1) + 0x11000),
-        Unmapped("process-unreadable", guest => HandMadeGuest.SystemProcess),
-        Unmapped("shared-data-unreadable", guest => DebuggerEye.SharedDataAddress.Value),
-        Unmapped("kdbg-unreadable", guest => HandMadeGuest.Kdbg),
-        Unmapped("kernel-header-unreadable", guest => HandMadeGuest.Kernel),
-        Unmapped("module-unreadable", guest => HandMadeGuest.Drivers),
+        Unmapped("gdt-gone", guest => HandMadeGuest.Kpcr(1) + 0x10000),
+        Unmapped("gdt-of-first-gone", guest => HandMadeGuest.Kpcr(0) + 0x10000),
+        Unmapped("context-gone", guest => HandMadeGuest.Context(1) + 0x100),
+        Unmapped("kprcb-gone", guest => HandMadeGuest.Kpcr(1)),
+        Unmapped("kprcb-tail-gone", guest => HandMadeGuest.Kpcr(1) + 0x7000),
+        Unmapped("thread-gone", guest => HandMadeGuest.Kpcr(1) + 0x11000),
+        Unmapped("process-gone", guest => HandMadeGuest.SystemProcess),
+        Unmapped("shared-data-gone", guest => DebuggerEye.SharedDataAddress.Value),
+        Unmapped("kdbg-gone", guest => HandMadeGuest.Kdbg),
+        Unmapped("kernel-header-gone", guest => HandMadeGuest.Kernel),
+        Unmapped("module-gone", guest => HandMadeGuest.Drivers),
     ];
 
     /// <summary>Writes a dump of a guest.</summary>
