@@ -138,6 +138,8 @@ internal sealed class ProcessBuilder(ProcessParts parts)
             parts.System.Write(name + 16, Encoding.Unicode.GetBytes(process.NativePath));
             at.Set("SeAuditProcessCreationInfo.ImageFileName", name);
         }
+        if (plan.Wow64)
+            SetWow64(at, process);
         if (plan.HasExited)
             return;
         if (plan.Pid != 0)
@@ -151,20 +153,21 @@ internal sealed class ProcessBuilder(ProcessParts parts)
             at.Set("VadRoot.BalancedRoot.RightChild", vads).Set("VadRoot.BalancedRoot.u1.Parent", rootNode).Set("VadRoot.NumberGenericTableElements", 3).Set("VadRoot.DepthOfTree", 2);
         else
             at.Set("VadRoot.Root", vads).Set("VadCount", 3);
-        if (plan.Wow64)
+    }
+
+    private void SetWow64(StructWriter at, TwinProcess process)
+    {
+        // What the field held stays when a process ends, though the 32-bit PEB is gone; 0x7EFDE000 is where 7 puts the first one.
+        var peb32 = process.Wow64Peb != 0 ? process.Wow64Peb : 0x7EFDE000;
+        // To 9600 the field is the 32-bit PEB's address itself, from 14393 that of a small block that begins with it.
+        if (at.Has("Wow64Process"))
         {
-            // To 9600 the field is the 32-bit PEB's address itself, from 14393 that of a small block that begins with it.
-            if (at.Has("Wow64Process"))
-            {
-                at.Set("Wow64Process", process.Wow64Peb);
-            }
-            else
-            {
-                var wow = new StructWriter(_tables, "_EWOW64PROCESS", parts.Pool.Allocate("Wow6", _tables.SizeOf("_EWOW64PROCESS")));
-                wow.Set("Peb", process.Wow64Peb).SetWhere("Machine", 0x14C).Store(parts.System);
-                at.Set("WoW64Process", wow.Address);
-            }
+            at.Set("Wow64Process", peb32);
+            return;
         }
+        var wow = new StructWriter(_tables, "_EWOW64PROCESS", parts.Pool.Allocate("Wow6", _tables.SizeOf("_EWOW64PROCESS")));
+        wow.Set("Peb", peb32).SetWhere("Machine", 0x14C).Store(parts.System);
+        at.Set("WoW64Process", wow.Address);
     }
 
     // PS_PROCESS_FLAGS: created 1, exiting 4, deleted 8, VM deleted 0x20, address space initialized 0x400 (value 1 of two bits 10..11 is 2: 0x800), in session 0x10000, has address space 0x40000.
