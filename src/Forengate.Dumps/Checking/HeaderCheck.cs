@@ -78,12 +78,10 @@ internal static class HeaderCheck
     private static void Shown(CrashDumpHeader64 header, CheckFindings findings)
     {
         if (header.SystemTime == CrashDumpHeader64.LongFiller)
-            findings.Warning(CheckCode.Filler, "SystemTime still holds the letters PAGE: a debugger shows the year 17420");
-        else if (header.SystemTime > long.MaxValue)
-            findings.Warning(CheckCode.HeaderValue, $"SystemTime 0x{header.SystemTime:x} is no time");
+            findings.Error(CheckCode.Filler, "SystemTime still holds the letters PAGE, and debuggers act on it: they show the year 17420");
+        else if (header.SystemTime is 0 or > long.MaxValue)
+            findings.Error(CheckCode.HeaderValue, $"SystemTime 0x{header.SystemTime:x} is no time: debuggers show none");
         var unset = new List<string>();
-        if (header.SystemTime == 0)
-            unset.Add("SystemTime");
         if (header.SystemUpTime is CrashDumpHeader64.LongFiller or 0)
             unset.Add("SystemUpTime");
         if (header.ProductType == CrashDumpHeader64.Filler)
