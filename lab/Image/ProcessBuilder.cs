@@ -28,6 +28,7 @@ internal sealed class ProcessBuilder(ProcessParts parts)
     private readonly Vads _vads = new(parts.Tables, parts.System, parts.Pool);
     private readonly Dictionary<uint, ulong> _tokens = [];
     private readonly Dictionary<uint, ulong> _sessions = [];
+    private readonly Dictionary<uint, List<ulong>> _sessionMembers = [];
     private int _built;
 
     public HandleTables Handles => _handles;
@@ -95,6 +96,14 @@ internal sealed class ProcessBuilder(ProcessParts parts)
         return process;
     }
 
+    /// <summary>Links what can only be linked when all processes are there: each session's members, and all handle tables.</summary>
+    public void Link()
+    {
+        foreach (var (id, members) in _sessionMembers)
+            LinkedRing.Write(parts.System, _sessions[id] + (ulong)_tables.OffsetOf("_MM_SESSION_SPACE", "ProcessList"), members);
+        _handles.Link(parts.Kernel.AddressOf("HandleTableListHead"));
+    }
+
     /// <summary>
     /// _DISPATCHER_HEADER.Size of a process: the KPROCESS in dwords. From 19041 on that no longer fits into the byte, and KeInitializeProcess leaves it zero.
     /// </summary>
@@ -127,7 +136,11 @@ internal sealed class ProcessBuilder(ProcessParts parts)
         at.SetWhere("Flags3", plan.Minimal ? 1UL : 0);
         at.Set("Token.Value", Token(plan) | 7);
         if (plan.Session is { } session)
+        {
             at.Set("Session", Session(session));
+            if (plan is { HasExited: false, State: not ProcessState.Spare })
+                _sessionMembers[session].Add(at.AddressOf("SessionProcessLinks"));
+        }
         if (process.NativePath.Length > 0)
         {
             // SeAuditProcessCreationInfo points to an OBJECT_NAME_INFORMATION with its text behind it.
@@ -214,6 +227,7 @@ internal sealed class ProcessBuilder(ProcessParts parts)
         parts.System.MapNew(at.Address, (size + 0xFFF) / 0x1000, Pte.KernelData);
         at.Set("SessionId", id).Set("ReferenceCount", 1).EmptyList("ProcessList");
         at.Store(parts.System);
+        _sessionMembers[id] = [];
         return _sessions[id] = at.Address;
     }
 
