@@ -112,7 +112,7 @@ public sealed class DumpWriterTests : IDisposable
         var header = new byte[CrashDumpLayout64.HeaderSize];
         new CrashDumpHeaderWriter64(header).Runs(runs);
         var view = new View(memory, [], new Consistency(ConsistencyLevel.Unknown, ""), new ViewOrigin { Target = "test", Format = "test" });
-        return new DumpPlan(view, header, runs) { Patches = patches ?? [] };
+        return new DumpPlan(view, header, runs, patches ?? []);
     }
 
     /// <summary>8 MiB with every kind of neighbourhood of zero and other pages.</summary>

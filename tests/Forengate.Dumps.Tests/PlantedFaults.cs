@@ -5,66 +5,86 @@ using L = Forengate.Memory.CrashDumpLayout64;
 
 namespace Forengate.Dumps.Tests;
 
+/// <summary>Who finds fault with a dump.</summary>
+internal enum FoundFaulty
+{
+    /// <summary>Nobody: it is good, or carries filler where genuine dumps do.</summary>
+    ByNone,
+
+    /// <summary>The debugger engine says so, and check does.</summary>
+    ByBoth,
+
+    /// <summary>The engine shows something wrong, or less, without a word; check says so.</summary>
+    ByCheckOnly,
+}
+
 /// <summary>Dumps with one fault each, for check and debugger engine alike.</summary>
-/// <param name="Name">Short, fit for a file name.</param>
-/// <param name="IsFault">False for dumps that are good, or carry filler where genuine ones do.</param>
+/// <param name="Name">Short, fit for a file name, without words that the engine uses to complain.</param>
+/// <param name="Found">Who finds fault with it.</param>
 /// <param name="Write">Writes the dump.</param>
-internal sealed record PlantedFaults(string Name, bool IsFault, Action<string> Write)
+internal sealed record PlantedFaults(string Name, FoundFaulty Found, Action<string> Write)
 {
     public static IReadOnlyList<PlantedFaults> All { get; } =
     [
         Good("good", new HandMadeGuest()),
         Good("good-encoded", new HandMadeGuest(8, encoded: true)),
         Good("no-registers", new HandMadeGuest(), guest => guest.Facts(withRegisters: false)),
-        Header("filler-uptime", false, header => Letters(header, L.SystemUpTime, 8)),
-        Header("filler-product", false, header => Letters(header, L.ProductType, 8)),
-        Header("filler-attributes", false, header => Letters(header, L.Attributes, 4)),
-        Header("filler-minidump-fields", false, header => Letters(header, L.MiniDumpFields, 4)),
-        Header("filler-padding", false, header => Letters(header, L.BugCheckPadding, 4)),
-        Header("filler-dtb", true, header => Letters(header, L.DirectoryTableBase, 8)),
-        Header("filler-pfn", true, header => Letters(header, L.PfnDataBase, 8)),
-        Header("filler-modules", true, header => Letters(header, L.PsLoadedModuleList, 8)),
-        Header("filler-processes", true, header => Letters(header, L.PsActiveProcessHead, 8)),
-        Header("filler-machine", true, header => Letters(header, L.MachineImageType, 4)),
-        Header("filler-processors", true, header => Letters(header, L.NumberProcessors, 4)),
-        Header("filler-bugcheck", true, header => Letters(header, L.BugCheckCode, 4)),
-        Header("filler-kdbg", true, header => Letters(header, L.KdDebuggerDataBlock, 8)),
-        Header("filler-runs", true, header => Letters(header, L.NumberOfRuns, 4)),
-        Header("filler-pages", true, header => Letters(header, L.NumberOfPages, 8)),
-        Header("filler-context", true, header => Letters(header, L.ContextRecord, 0x4D0)),
-        Header("filler-exception", true, header => Letters(header, L.Exception, 0x98)),
-        Header("filler-type", true, header => Letters(header, L.DumpType, 4)),
-        Header("filler-minor", true, header => Letters(header, L.MinorVersion, 4)),
-        Header("filler-systemtime", false, header => Letters(header, L.SystemTime, 8)),
-        Header("wrong-dtb", true, header => header[L.DirectoryTableBase + 1] ^= 0x40),
-        Header("dtb-beyond", true, header => header[L.DirectoryTableBase + 5] = 0x40),
-        Header("one-processor-less", true, header => header[L.NumberProcessors]--),
-        Header("processors-too-many", true, header => header[L.NumberProcessors] += 3),
-        Header("run-too-many", true, header => AddRun(header, new(0x2000, 0x10))),
-        Header("runs-swapped", true, SwapRuns),
-        Header("kdbg-elsewhere", true, header => header[L.KdDebuggerDataBlock + 1] ^= 0x10),
-        Header("modules-elsewhere", true, header => header[L.PsLoadedModuleList + 1] ^= 0x10),
-        Header("processes-elsewhere", true, header => header[L.PsActiveProcessHead + 1] ^= 0x10),
-        Of("truncated", path =>
+        Header("filler-uptime", FoundFaulty.ByNone, header => Letters(header, L.SystemUpTime, 8)),
+        Header("filler-product", FoundFaulty.ByNone, header => Letters(header, L.ProductType, 8)),
+        Header("filler-attributes", FoundFaulty.ByNone, header => Letters(header, L.Attributes, 4)),
+        Header("filler-minidump-fields", FoundFaulty.ByNone, header => Letters(header, L.MiniDumpFields, 4)),
+        Header("filler-padding", FoundFaulty.ByNone, header => Letters(header, L.BugCheckPadding, 4)),
+        Header("systemtime-zero", FoundFaulty.ByBoth, header => header.Slice(L.SystemTime, 8).Clear()),
+        Header("systemtime-ones", FoundFaulty.ByBoth, header => header.Slice(L.SystemTime, 8).Fill(0xFF)),
+        Header("kdbg-zero", FoundFaulty.ByBoth, header => header.Slice(L.KdDebuggerDataBlock, 8).Clear()),
+        Header("minor-zero", FoundFaulty.ByBoth, header => header.Slice(L.MinorVersion, 4).Clear()),
+        Header("exception-zero", FoundFaulty.ByBoth, header => header.Slice(L.ExceptionCode, 4).Clear()),
+        Header("major-filler", FoundFaulty.ByBoth, header => Letters(header, L.MajorVersion, 4)),
+        Header("pages-one-more", FoundFaulty.ByBoth, header => header[L.NumberOfPages]++),
+        Header("filler-dtb", FoundFaulty.ByBoth, header => Letters(header, L.DirectoryTableBase, 8)),
+        Header("filler-pfn", FoundFaulty.ByCheckOnly, header => Letters(header, L.PfnDataBase, 8)),
+        Header("filler-modules", FoundFaulty.ByBoth, header => Letters(header, L.PsLoadedModuleList, 8)),
+        Header("filler-processes", FoundFaulty.ByCheckOnly, header => Letters(header, L.PsActiveProcessHead, 8)),
+        Header("filler-machine", FoundFaulty.ByBoth, header => Letters(header, L.MachineImageType, 4)),
+        Header("filler-processors", FoundFaulty.ByBoth, header => Letters(header, L.NumberProcessors, 4)),
+        Header("filler-bugcheck", FoundFaulty.ByCheckOnly, header => Letters(header, L.BugCheckCode, 4)),
+        Header("filler-kdbg", FoundFaulty.ByBoth, header => Letters(header, L.KdDebuggerDataBlock, 8)),
+        Header("filler-runs", FoundFaulty.ByBoth, header => Letters(header, L.NumberOfRuns, 4)),
+        Header("filler-pages", FoundFaulty.ByBoth, header => Letters(header, L.NumberOfPages, 8)),
+        Header("filler-context", FoundFaulty.ByCheckOnly, header => Letters(header, L.ContextRecord, 0x4D0)),
+        Header("filler-exception", FoundFaulty.ByBoth, header => Letters(header, L.Exception, 0x98)),
+        Header("filler-type", FoundFaulty.ByCheckOnly, header => Letters(header, L.DumpType, 4)),
+        Header("filler-minor", FoundFaulty.ByCheckOnly, header => Letters(header, L.MinorVersion, 4)),
+        Header("filler-systemtime", FoundFaulty.ByBoth, header => Letters(header, L.SystemTime, 8)),
+        Header("wrong-dtb", FoundFaulty.ByBoth, header => header[L.DirectoryTableBase + 1] ^= 0x40),
+        Header("dtb-beyond", FoundFaulty.ByBoth, header => header[L.DirectoryTableBase + 5] = 0x40),
+        Header("one-processor-less", FoundFaulty.ByCheckOnly, header => header[L.NumberProcessors]--),
+        Header("processors-too-many", FoundFaulty.ByBoth, header => header[L.NumberProcessors] += 3),
+        Header("run-too-many", FoundFaulty.ByBoth, header => AddRun(header, new(0x2000, 0x10))),
+        Header("runs-swapped", FoundFaulty.ByBoth, SwapRuns),
+        Header("kdbg-elsewhere", FoundFaulty.ByBoth, header => header[L.KdDebuggerDataBlock + 1] ^= 0x10),
+        Header("modules-elsewhere", FoundFaulty.ByBoth, header => header[L.PsLoadedModuleList + 1] ^= 0x10),
+        Header("processes-elsewhere", FoundFaulty.ByCheckOnly, header => header[L.PsActiveProcessHead + 1] ^= 0x10),
+        new("cut", FoundFaulty.ByBoth, path =>
         {
             Dump(new HandMadeGuest(), null, path);
             using var file = File.OpenWrite(path);
             file.SetLength(file.Length - 0x3000);
         }),
-        Of("kdbg-encoded", path => Dump(new HandMadeGuest(encoded: true), guest => guest.Facts() is var facts ? facts with { Kdbg = facts.Kdbg! with { Encoded = false } } : null!, path)),
-        Of("contexts-swapped", path => Dump(new HandMadeGuest(4), guest => SwapCpus(guest.Facts(), alsoSpecial: false), path)),
-        Of("processors-swapped", path => Dump(new HandMadeGuest(4), guest => SwapCpus(guest.Facts(), alsoSpecial: true), path)),
-        Unmapped("gdt-unreadable", guest => HandMadeGuest.Kpcr(1) + 0x10000),
-        Unmapped("gdt-of-first-unreadable", guest => HandMadeGuest.Kpcr(0) + 0x10000),
-        Unmapped("context-unreadable", guest => HandMadeGuest.Context(1) + 0x100),
-        Unmapped("kprcb-unreadable", guest => HandMadeGuest.Kpcr(1)),
-        Unmapped("kprcb-tail-unreadable", guest => HandMadeGuest.Kpcr(1) + 0x7000),
-        Unmapped("thread-unreadable", guest => HandMadeGuest.Kpcr(1) + 0x11000),
-        Unmapped("process-unreadable", guest => HandMadeGuest.SystemProcess),
-        Unmapped("shared-data-unreadable", guest => DebuggerEye.SharedDataAddress.Value),
-        Unmapped("kdbg-unreadable", guest => HandMadeGuest.Kdbg),
-        Unmapped("kernel-header-unreadable", guest => HandMadeGuest.Kernel),
-        Unmapped("module-unreadable", guest => HandMadeGuest.Drivers),
+        new("kdbg-encoded", FoundFaulty.ByBoth, path => Dump(new HandMadeGuest(encoded: true), guest => guest.Facts() is var facts ? facts with { Kdbg = facts.Kdbg! with { Encoded = false } } : null!, path)),
+        new("contexts-swapped", FoundFaulty.ByCheckOnly, path => Dump(new HandMadeGuest(4), guest => SwapCpus(guest.Facts(), alsoSpecial: false), path)),
+        new("processors-swapped", FoundFaulty.ByCheckOnly, path => Dump(new HandMadeGuest(4), guest => SwapCpus(guest.Facts(), alsoSpecial: true), path)),
+        Unmapped("gdt-gone", FoundFaulty.ByBoth, guest => HandMadeGuest.Kpcr(1) + 0x10000),
+        Unmapped("gdt-of-first-gone", FoundFaulty.ByBoth, guest => HandMadeGuest.Kpcr(0) + 0x10000),
+        Unmapped("context-gone", FoundFaulty.ByBoth, guest => HandMadeGuest.Context(1) + 0x100),
+        Unmapped("kprcb-gone", FoundFaulty.ByBoth, guest => HandMadeGuest.Kpcr(1)),
+        Unmapped("kprcb-tail-gone", FoundFaulty.ByCheckOnly, guest => HandMadeGuest.Kpcr(1) + 0x7000),
+        Unmapped("thread-gone", FoundFaulty.ByBoth, guest => HandMadeGuest.Kpcr(1) + 0x11000),
+        Unmapped("process-gone", FoundFaulty.ByBoth, guest => HandMadeGuest.SystemProcess),
+        Unmapped("shared-data-gone", FoundFaulty.ByBoth, guest => DebuggerEye.SharedDataAddress.Value),
+        Unmapped("kdbg-gone", FoundFaulty.ByBoth, guest => HandMadeGuest.Kdbg),
+        Unmapped("kernel-header-gone", FoundFaulty.ByCheckOnly, guest => HandMadeGuest.Kernel),
+        Unmapped("module-gone", FoundFaulty.ByBoth, guest => HandMadeGuest.Drivers),
     ];
 
     /// <summary>Writes a dump of a guest.</summary>
@@ -109,13 +129,11 @@ internal sealed record PlantedFaults(string Name, bool IsFault, Action<string> W
         };
     }
 
-    private static PlantedFaults Of(string name, Action<string> write) => new(name, true, write);
-
-    private static PlantedFaults Good(string name, HandMadeGuest guest, Func<HandMadeGuest, DumpFacts>? facts = null) => new(name, false, path => Dump(guest, facts, path));
+        private static PlantedFaults Good(string name, HandMadeGuest guest, Func<HandMadeGuest, DumpFacts>? facts = null) => new(name, FoundFaulty.ByNone, path => Dump(guest, facts, path));
 
     private delegate void Plant(Span<byte> header);
 
-    private static PlantedFaults Header(string name, bool isFault, Plant plant) => new(name, isFault, path =>
+    private static PlantedFaults Header(string name, FoundFaulty found, Plant plant) => new(name, found, path =>
     {
         Dump(new HandMadeGuest(), null, path);
         var file = File.ReadAllBytes(path);
@@ -123,7 +141,7 @@ internal sealed record PlantedFaults(string Name, bool IsFault, Action<string> W
         File.WriteAllBytes(path, file);
     });
 
-    private static PlantedFaults Unmapped(string name, Func<HandMadeGuest, ulong> address) => Of(name, path =>
+    private static PlantedFaults Unmapped(string name, FoundFaulty found, Func<HandMadeGuest, ulong> address) => new(name, found, path =>
     {
         var guest = new HandMadeGuest();
         var whole = guest.Facts();
