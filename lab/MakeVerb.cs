@@ -11,7 +11,7 @@ namespace Forengate.Lab;
 internal static class MakeVerb
 {
     public const string Usage = """
-        twin make DIR [options]    writes DIR/truth.json, DIR/plan.json, DIR/segment-ADDRESS.bin (and DIR/memory.raw)
+        twin make DIR [options]    writes DIR/truth.json, DIR/boot.json and DIR/memory/*.bin, for 'twin start DIR'
           --build NAME      7601, 9600, 14393, 17763, 19041, 20348, 22000, or a version or PDB GUID of 'twin builds' (19041)
           --seed N          same seed and options, same image (1)
           --memory MIB      128 to 8192 (512)       --low-memory MIB   RAM below the PCI hole (as QEMU's pc machine)
@@ -20,7 +20,7 @@ internal static class MakeVerb
           --drivers N       2 to 200 (60)           --kva on|off       (on)       --kdbg plain|encoded (encoded)
           --hidden N        processes unlinked (1)  --hidden-drivers N (1)        --exited N (2)       --spare N (4)
           --fill PERCENT    of free RAM (0)         --bugcheck CODE,P1,P2,P3,P4   (hex)
-          --raw             a flat file of memory too, by guest-physical address
+          --raw             DIR/memory.raw too: a flat file by guest-physical address, for readers of images
         """;
 
     public static int Run(ReadOnlySpan<string> arguments)
@@ -89,14 +89,9 @@ internal static class MakeVerb
     public static void Write(TwinImage image, string folder, bool raw)
     {
         Directory.CreateDirectory(folder);
-        foreach (var old in Directory.EnumerateFiles(folder, "segment-*.bin"))
-            File.Delete(old);
         using (var truth = File.Create(Path.Combine(folder, "truth.json")))
             JsonSerializer.Serialize(truth, TruthBuilder.Build(image), TruthJson.Readable.TruthDocument);
-        using (var plan = File.Create(Path.Combine(folder, "plan.json")))
-            PlanJson.Write(plan, image.Plan);
-        foreach (var segment in image.Plan.Segments)
-            File.WriteAllBytes(Path.Combine(folder, PlanJson.FileOf(segment)), segment.Bytes.Span);
+        SavedPlan.Save(image.Plan, folder);
         if (raw)
             WriteRaw(image.Plan, Path.Combine(folder, "memory.raw"));
     }

@@ -12,6 +12,8 @@ internal sealed class KernelImage
     private const uint LargePage = 0x200000;
     /// <summary>Room the guest's code takes at the start of the idle loop and behind the system-call entry.</summary>
     public const uint CodeRoom = 0x400;
+    /// <summary>Debug directory and CodeView record: near the start, as the linker puts them with the first constants.</summary>
+    private const uint DebugDirectory = 0x1100;
     private static readonly string[] _exports =
     [
         "DbgPrint", "ExAllocatePool", "ExAllocatePoolWithTag", "ExFreePool", "ExFreePoolWithTag", "InitSafeBootMode", "IoCreateDevice", "IoDeleteDevice", "IofCompleteRequest",
@@ -84,8 +86,7 @@ internal sealed class KernelImage
         var exports = _exports.Where(_tables.HasSymbol).ToDictionary(e => e, _tables.Symbol);
         var edata = Sections.First(s => s.Name == ".edata");
         var directory = PeImage.ExportDirectory(edata.Rva, "ntoskrnl.exe", Timestamp, exports);
-        var debugRva = Align(edata.Rva + (uint)directory.Length, 0x10);
-        var debug = PeImage.Debug(debugRva, Timestamp, _tables.Build.GuidBytes(), _tables.Build.Age, "ntkrnlmp.pdb");
+        var debug = PeImage.Debug(DebugDirectory, Timestamp, _tables.Build.GuidBytes(), _tables.Build.Age, "ntkrnlmp.pdb");
         var pe = new PeImage
         {
             Size = Size,
@@ -97,11 +98,11 @@ internal sealed class KernelImage
             OsMinor = (ushort)_tables.Build.Minor,
             CheckSum = 0x00A1B2C3,
             Exports = (edata.Rva, (uint)directory.Length),
-            DebugDirectory = debugRva,
+            DebugDirectory = DebugDirectory,
         };
         _space.Write(Base, pe.Header());
         _space.Write(Base + edata.Rva, directory);
-        _space.Write(Base + debugRva, debug);
+        _space.Write(Base + DebugDirectory, debug);
     }
 
     /// <summary>Build numbers and strings; the lab string has the form of the real ones, its date is the twin's.</summary>
