@@ -73,7 +73,12 @@ public sealed record BootPlan
     public required IReadOnlyList<MemorySegment> Segments { get; init; }
     /// <summary>Addresses of the guest code's data, see <see cref="GuestCodeAddresses"/>.</summary>
     public required GuestCodeAddresses Code { get; init; }
+    /// <summary>The note that the guest hands to QEMU's vmcoreinfo device, where the machine has one: what a driver in the guest would register. Null: none.</summary>
+    public VmCoreInfoNote? VmCoreInfo { get; init; }
 }
+
+/// <summary>An ELF note in guest memory (QEMU docs/specs/vmcoreinfo.txt): guest-physical address and bytes of the whole note, its header included.</summary>
+public sealed record VmCoreInfoNote(ulong Address, uint Size);
 
 /// <summary>
 /// Virtual addresses the guest code is assembled for. The image builder places the assembled blobs at them before the image is complete.

@@ -1,2 +1,3 @@
-Console.Error.WriteLine("forengate: no command yet");
-return 2;
+using Forengate.Cli;
+
+return CommandLine.Run(args);

@@ -11,19 +11,13 @@ public static class RealData
     {
         var path = Folder is null ? null : Path.Combine(Folder, relative);
         if (path is null || !File.Exists(path))
-            Xunit.Assert.Skip($"real data '{relative}' is not here");
+            Assert.Skip($"real data '{relative}' is not here");
         return path!;
     }
 
     private static string? Find()
     {
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            if (!File.Exists(Path.Combine(folder.FullName, "Forengate.slnx")))
-                continue;
-            var data = Path.GetFullPath(Path.Combine(folder.FullName, "..", "shared", "data"));
-            return Directory.Exists(data) ? data : null;
-        }
-        return null;
+        var data = Path.GetFullPath(Checkout.PathOf("../shared/data"));
+        return Directory.Exists(data) ? data : null;
     }
 }

@@ -1,0 +1,58 @@
+using System.Text.Json;
+using Forengate.Symbols;
+
+namespace Forengate.PackBuilder;
+
+/// <summary>
+/// The type tables of one kernel in Volatility 3's intermediate symbol format (JSON schema 6.1.0): user_types with sizes and fields, symbols with addresses relative to the image base.
+/// </summary>
+public sealed class IsfTables : IDisposable
+{
+    private readonly JsonDocument _document;
+    private readonly JsonElement _types;
+    private readonly JsonElement _symbols;
+
+    public IsfTables(Stream json)
+    {
+        _document = JsonDocument.Parse(json);
+        _types = _document.RootElement.GetProperty("user_types");
+        _symbols = _document.RootElement.GetProperty("symbols");
+    }
+
+    /// <summary>Size in bytes; null where the build has no such structure.</summary>
+    public int? SizeOf(KernelStruct type) => TypeOf(type) is { } found ? found.GetProperty("size").GetInt32() : null;
+
+    /// <summary>Where a field lies; null where the build has no such field.</summary>
+    public FieldPlace? PlaceOf(KernelField field)
+    {
+        var name = KernelSchema.Fields[(int)field];
+        if (TypeOf(name.Struct) is not { } type || First(type.GetProperty("fields"), name.Name) is not { } found)
+            return null;
+        var offset = found.GetProperty("offset").GetInt32();
+        var form = found.GetProperty("type");
+        return form.GetProperty("kind").ValueEquals("bitfield")
+            ? new FieldPlace(offset, form.GetProperty("bit_position").GetInt32(), BitLength(form))
+            : new FieldPlace(offset, 0, 0);
+    }
+
+    /// <summary>Address relative to the image base; null where the build has no such symbol.</summary>
+    public uint? RvaOf(KernelGlobal global) =>
+        First(_symbols, KernelSchema.Globals[(int)global]) is { } symbol && symbol.GetProperty("address").TryGetUInt32(out var rva) ? rva : null;
+
+    public void Dispose() => _document.Dispose();
+
+    private JsonElement? TypeOf(KernelStruct type) => First(_types, KernelSchema.Structs[(int)type]);
+
+    /// <summary>A bit-field that fills its 64-bit unit would not fit the pack's six bits; the tables have none that matters, and one that did would be refused.</summary>
+    private static int BitLength(JsonElement form) => form.GetProperty("bit_length").GetInt32();
+
+    private static JsonElement? First(JsonElement owner, string names)
+    {
+        foreach (var name in names.Split('|'))
+        {
+            if (owner.TryGetProperty(name, out var found))
+                return found;
+        }
+        return null;
+    }
+}

@@ -1,0 +1,130 @@
+using System.CommandLine;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Forengate.Cli.Output;
+using Forengate.Dumps;
+using Forengate.Engine;
+
+namespace Forengate.Cli.Commands;
+
+/// <summary><c>dump</c>: writes a dump that WinDbg opens.</summary>
+internal static class DumpCommand
+{
+    public static Command Create(Shared shared)
+    {
+        var file = new Argument<string>("OUT.dmp") { Description = "The dump to write; - for standard output" };
+        var comment = new Option<string?>("--comment") { Description = "The dump's comment (127 ASCII characters)", HelpName = "TEXT" };
+        var command = new Command("dump", "Writes a complete dump that WinDbg opens");
+        shared.AddTargetTo(command);
+        command.Arguments.Add(file);
+        command.Options.Add(comment);
+        command.Options.Add(shared.Output);
+        command.SetAction(result => Run.Guarded(cancellation =>
+        {
+            using var progress = new ProgressLine();
+            var outcome = DumpJob.Run(
+                result.GetRequiredValue(shared.Target), result.GetRequiredValue(file), shared.TargetOptions(result),
+                new DumpOptions { Comment = result.GetValue(comment) }, progress.AsProgress(), cancellation);
+            progress.Clear();
+            // The dump itself may be on standard output: then the summary is not.
+            using (var output = outcome.Result.Path == DumpWriter.StandardOutput ? Console.OpenStandardError() : Console.OpenStandardOutput())
+            {
+                if (result.GetValue(shared.Output) is OutputFormat.Json or OutputFormat.Jsonl)
+                    WriteJson(output, outcome, indented: result.GetValue(shared.Output) == OutputFormat.Json);
+                else
+                    WriteText(output, outcome);
+            }
+            Run.Say(outcome.Examination.Remarks);
+            Run.Say(outcome.Result.Plan.Disagreements);
+            return Run.Incomplete(Missing(outcome));
+        }));
+        return command;
+    }
+
+    private static List<string> Missing(DumpOutcome outcome)
+    {
+        var missing = new List<string>(outcome.Result.Plan.Gaps);
+        if (outcome.Result.MissingPages > 0)
+        {
+            missing.Add($"{outcome.Result.MissingPages} pages had no bytes and are zeros in the dump: "
+                + string.Join(", ", outcome.Result.MissingRanges.Take(8)) + (outcome.Result.MissingRanges.Count > 8 ? ", …" : ""));
+        }
+        return missing;
+    }
+
+    private static void WriteText(Stream output, DumpOutcome outcome)
+    {
+        var (result, system) = (outcome.Result, outcome.Examination.Windows.System!);
+        using var writer = new StreamWriter(output, leaveOpen: true) { NewLine = "\n" };
+        writer.WriteLine($"{result.Path}: Windows {system.Version} {TerminalText.MakeSafe(system.Version.BuildLab ?? "")}".TrimEnd());
+        writer.WriteLine($"  {Sizes.Of(result.Bytes)} in {result.Plan.Runs.Count} runs, {result.Pages} pages of which {result.ZeroPages} are zero, "
+            + $"in {Sizes.Of(result.Duration)} ({Sizes.Of((ulong)(result.Bytes / Math.Max(result.Duration.TotalSeconds, 1e-6)))}/s)");
+        writer.WriteLine(result.StoodStill is { } pause ? $"  the guest stood still for {Sizes.Of(pause)}" : $"  consistency: {outcome.Examination.View.Consistency.Reason}");
+        var matched = result.Plan.Processors.Count(processor => processor.CpuIndex is not null);
+        writer.WriteLine($"  {result.Plan.Processors.Count} processors, {matched} with their registers");
+        var unknown = result.Plan.Fields.Where(field => field.Value is null).Select(field => field.Name).ToArray();
+        if (unknown.Length > 0)
+            writer.WriteLine($"  header fields left as filler, their truth unknown: {string.Join(", ", unknown)}");
+    }
+
+    private static void WriteJson(Stream output, DumpOutcome outcome, bool indented)
+    {
+        var result = outcome.Result;
+        using var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = indented, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        json.WriteStartObject();
+        Cell.Text(result.Path).WriteTo(json, "path");
+        json.WriteNumber("bytes", result.Bytes);
+        json.WriteNumber("pages", result.Pages);
+        json.WriteNumber("zeroPages", result.ZeroPages);
+        json.WriteNumber("missingPages", result.MissingPages);
+        json.WriteNumber("seconds", result.Duration.TotalSeconds);
+        if (result.StoodStill is { } pause)
+            json.WriteNumber("stoodStillMilliseconds", pause.TotalMilliseconds);
+        else
+            json.WriteNull("stoodStillMilliseconds");
+        Cell.Text(ViewFacts.ConsistencyName(outcome.Examination.View.Consistency.Level)).WriteTo(json, "consistency");
+        json.WriteStartArray("runs");
+        foreach (var run in result.Plan.Runs)
+        {
+            json.WriteStartObject();
+            Cell.Address(run.BasePage << 12).WriteTo(json, "start");
+            json.WriteNumber("pages", run.PageCount);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.WriteStartArray("header");
+        foreach (var field in result.Plan.Fields)
+        {
+            json.WriteStartObject();
+            Cell.Text(field.Name).WriteTo(json, "name");
+            Cell.Address((ulong)field.Offset).WriteTo(json, "offset");
+            Cell.Text(field.Value).WriteTo(json, "value");
+            Cell.Text(field.Source).WriteTo(json, "source");
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.WriteStartArray("processors");
+        foreach (var processor in result.Plan.Processors)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("number", processor.Number);
+            Cell.Number(processor.CpuIndex).WriteTo(json, "cpu");
+            Cell.Text(processor.MatchedBy).WriteTo(json, "matchedBy");
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        WriteLines(json, "disagreements", result.Plan.Disagreements);
+        WriteLines(json, "gaps", result.Plan.Gaps);
+        json.WriteEndObject();
+        json.Flush();
+        output.WriteByte((byte)'\n');
+    }
+
+    private static void WriteLines(Utf8JsonWriter json, string name, IReadOnlyList<string> lines)
+    {
+        json.WriteStartArray(name);
+        foreach (var line in lines)
+            json.WriteStringValue(TerminalText.ReplaceLoneSurrogates(line));
+        json.WriteEndArray();
+    }
+}

@@ -1,0 +1,138 @@
+using System.CommandLine;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Forengate.Cli.Output;
+using Forengate.Engine;
+using Forengate.Memory;
+using Forengate.Windows;
+
+namespace Forengate.Cli.Commands;
+
+/// <summary><c>info</c>: what was found and how, field by field; what was tried for what was not.</summary>
+internal static class InfoCommand
+{
+    public static Command Create(Shared shared)
+    {
+        var command = new Command("info", "Says what a target is and which Windows is in it, and how that is known");
+        shared.AddTargetTo(command);
+        command.Options.Add(shared.Output);
+        command.SetAction(result => Run.Guarded(cancellation =>
+        {
+            using var progress = new ProgressLine();
+            using var examination = Examination.Open(
+                result.GetRequiredValue(shared.Target), shared.TargetOptions(result), progress.AsProgress(), cancellation);
+            progress.Clear();
+            Fact[] facts = [.. ViewFacts.Of(examination.View), .. examination.Windows.Facts];
+            using (var output = Console.OpenStandardOutput())
+            {
+                var format = result.GetValue(shared.Output);
+                if (format == OutputFormat.Json)
+                    WriteJson(output, examination, facts);
+                else
+                    new ListingWriter<Fact>(Tables.Facts).Write(output, facts, format);
+            }
+            Run.Say(examination.Remarks);
+            return examination.Windows.System is null
+                ? Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory")
+                : ExitCode.Done;
+        }));
+        return command;
+    }
+
+    /// <summary>One object: the view, the Windows in it where there is one, and every fact with how it is known.</summary>
+    private static void WriteJson(Stream output, Examination examination, IReadOnlyList<Fact> facts)
+    {
+        using var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        json.WriteStartObject();
+        WriteView(json, examination.View);
+        if (examination.Windows.System is { } system)
+            WriteWindows(json, system);
+        else
+            json.WriteNull("windows");
+        json.WriteStartArray("facts");
+        foreach (var fact in facts)
+        {
+            json.WriteStartObject();
+            foreach (var column in Tables.Facts)
+                column.Value(fact).WriteTo(json, column.Field);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.WriteEndObject();
+        json.Flush();
+        output.WriteByte((byte)'\n');
+    }
+
+    private static void WriteView(Utf8JsonWriter json, View view)
+    {
+        json.WriteStartObject("view");
+        Cell.Text(view.Origin.Target).WriteTo(json, "target");
+        Cell.Text(view.Origin.Format).WriteTo(json, "format");
+        Cell.Text(view.Origin.Producer).WriteTo(json, "producer");
+        Cell.Time(view.Origin.TakenAt).WriteTo(json, "takenAt");
+        Cell.Text(view.Consistency.Level switch
+        {
+            ConsistencyLevel.Instant => "instant",
+            ConsistencyLevel.MemoryOnly => "memoryOnly",
+            ConsistencyLevel.Smeared => "smeared",
+            _ => "unknown",
+        }).WriteTo(json, "consistency");
+        json.WriteNumber("memoryBytes", view.Memory.Size);
+        json.WriteStartArray("ranges");
+        foreach (var range in view.Memory.Ranges)
+        {
+            json.WriteStartObject();
+            Cell.Address(range.Start.Value).WriteTo(json, "start");
+            Cell.Address(range.End.Value).WriteTo(json, "end");
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.WriteStartArray("cpus");
+        foreach (var cpu in view.Cpus)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("index", cpu.Index);
+            Cell.Address(cpu.Rip).WriteTo(json, "rip");
+            Cell.Address(cpu.Rsp).WriteTo(json, "rsp");
+            Cell.Address(cpu.Cr3).WriteTo(json, "cr3");
+            Cell.Address(cpu.Gs?.Base).WriteTo(json, "gsBase");
+            Cell.Address(cpu.KernelGsBase).WriteTo(json, "kernelGsBase");
+            Cell.Number(cpu.Cpl).WriteTo(json, "privilege");
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    private static void WriteWindows(Utf8JsonWriter json, WindowsSystem system)
+    {
+        json.WriteStartObject("windows");
+        Cell.Text(system.Version.ToString()).WriteTo(json, "version");
+        json.WriteNumber("build", system.Version.Build);
+        Cell.Text(system.Version.BuildLabEx ?? system.Version.BuildLab).WriteTo(json, "buildLab");
+        Cell.Address(system.SystemDirectoryTableBase).WriteTo(json, "dtb");
+        Cell.Address(system.Image.Base.Value).WriteTo(json, "kernelBase");
+        json.WriteNumber("kernelSize", system.Image.Size);
+        Cell.Text(system.Image.CodeView.Name).WriteTo(json, "pdbName");
+        Cell.Text(system.Image.CodeView.Guid.ToString("D")).WriteTo(json, "pdbGuid");
+        json.WriteNumber("pdbAge", system.Image.CodeView.Age);
+        Cell.Address(system.Kdbg?.Address.Value).WriteTo(json, "kdbg");
+        Cell.Boolean(system.Kdbg?.Encoded).WriteTo(json, "kdbgEncoded");
+        Cell.Time(system.SharedData?.SystemTimeUtc).WriteTo(json, "systemTime");
+        json.WriteStartArray("processors");
+        foreach (var processor in system.Processors)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("number", processor.Number);
+            Cell.Number(processor.Cpu?.Index).WriteTo(json, "cpu");
+            Cell.Address(processor.Kpcr.Value).WriteTo(json, "kpcr");
+            Cell.Address(processor.Kprcb.Value).WriteTo(json, "kprcb");
+            Cell.Address(processor.CurrentThread?.Value).WriteTo(json, "currentThread");
+            Cell.Number((long?)processor.CurrentProcessId).WriteTo(json, "currentPid");
+            Cell.Text(processor.CurrentProcessName).WriteTo(json, "currentProcess");
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+}

@@ -1,0 +1,10 @@
+namespace Forengate.Dumps;
+
+/// <summary>What a user may choose about a dump.</summary>
+public sealed record DumpOptions
+{
+    public static DumpOptions Default { get; } = new();
+
+    /// <summary>The header's comment, ASCII, cut at 127 characters. Null: made from the view's origin.</summary>
+    public string? Comment { get; init; }
+}

@@ -1,0 +1,119 @@
+using Forengate.Memory;
+using Forengate.Windows;
+
+namespace Forengate.Dumps;
+
+/// <summary>
+/// Everything that a dump will hold, decided before a byte is written: the header, the runs, and the bytes that differ from the guest's own. Reads the view, changes nothing.
+/// </summary>
+public sealed class DumpPlan
+{
+    internal DumpPlan(View view, ReadOnlyMemory<byte> header, IReadOnlyList<CrashDumpRun> runs, IReadOnlyList<DumpPatch> patches)
+    {
+        (View, Header, Runs, Patches) = (view, header, runs, patches);
+        var memory = new OverlayMemory(view.Memory);
+        foreach (var patch in patches)
+        {
+            if (!memory.TryWrite(patch.Address, patch.Bytes.Span))
+                throw new ArgumentException($"nothing to patch at {patch.Address} ({patch.Reason})", nameof(patches));
+        }
+        Memory = memory;
+    }
+
+    /// <summary>Where the pages come from; not owned.</summary>
+    public View View { get; }
+
+    /// <summary>The header as it will be written, <see cref="CrashDumpLayout64.HeaderSize"/> bytes.</summary>
+    public ReadOnlyMemory<byte> Header { get; }
+
+    /// <summary>In ascending order, at most <see cref="CrashDumpLayout64.MaxRuns"/>.</summary>
+    public IReadOnlyList<CrashDumpRun> Runs { get; }
+
+    /// <summary>The header's fields with their sources, in the header's order; what stayed filler has no value.</summary>
+    public IReadOnlyList<HeaderField> Fields { get; internal init; } = [];
+
+    /// <summary>What the dump holds in place of the guest's own bytes. The guest is never written to.</summary>
+    public IReadOnlyList<DumpPatch> Patches { get; }
+
+    /// <summary>The guest's memory as the dump will hold it: the view's, with the patches over it.</summary>
+    public PhysicalMemory Memory { get; }
+
+    public IReadOnlyList<DumpedProcessor> Processors { get; internal init; } = [];
+
+    /// <summary>Worth telling, no fault.</summary>
+    public IReadOnlyList<string> Notes { get; internal init; } = [];
+
+    /// <summary>Where two sources say different things, and whose word was taken.</summary>
+    public IReadOnlyList<string> Disagreements { get; internal init; } = [];
+
+    /// <summary>What a debugger will miss in this dump.</summary>
+    public IReadOnlyList<string> Gaps { get; internal init; } = [];
+
+    /// <summary>Sum of all runs.</summary>
+    public ulong PageCount => Runs.Aggregate(0UL, (sum, run) => sum + run.PageCount);
+
+    /// <summary>Size of the dump, in bytes; on disk it takes less where pages are zero.</summary>
+    public ulong FileSize => (ulong)Header.Length + (PageCount << Page.Shift);
+
+    /// <summary>Plans a complete 64-bit dump of a system.</summary>
+    public static DumpPlan For(WindowsSystem system, DumpOptions? options = null) => For(DumpFacts.Of(system), options ?? DumpOptions.Default);
+
+    internal static DumpPlan For(DumpFacts facts, DumpOptions options)
+    {
+        var (notes, disagreements, gaps) = (new List<string>(), new List<string>(), new List<string>());
+        var runs = RunPlan.Make(facts.View.Memory.Ranges, facts.MemoryBlock);
+        notes.AddRange(runs.Notes);
+        disagreements.AddRange(runs.Disagreements);
+        gaps.AddRange(runs.Gaps);
+
+        var patches = new PatchList(facts.Kernel);
+        PatchDebuggerBlock(facts, patches, gaps);
+        var processors = facts.Processors.Select(processor => ProcessorPatches.Add(patches, facts.Kernel, processor, gaps)).ToList();
+        CompareProcessors(facts, disagreements);
+
+        var choice = ProcessorChoice.Make(facts.Processors, facts.BugCheck, facts.Kernel);
+        var comment = options.Comment ?? $"Forengate: {facts.View.Origin.Format} {facts.View.Origin.Target}";
+        var (header, fields) = HeaderSynthesis.Make(facts, runs.Runs, choice, comment, disagreements);
+
+        var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
+        foreach (var lost in patches.Patches.Except(inDump).Select(patch => patch.Reason).Distinct())
+            gaps.Add($"{lost} lies outside the dump's memory runs");
+        return new DumpPlan(facts.View, header, runs.Runs, inDump)
+        {
+            Fields = fields,
+            Processors = processors,
+            Notes = notes,
+            Disagreements = disagreements,
+            Gaps = gaps,
+        };
+    }
+
+    private static void PatchDebuggerBlock(DumpFacts facts, PatchList patches, List<string> gaps)
+    {
+        if (facts.Kdbg is not { } kdbg)
+        {
+            gaps.Add("KDBG was not found: a debugger will say that KdDebuggerDataBlock is not present, and find no processor");
+            return;
+        }
+        if (kdbg.Encoded && !patches.TryAdd(kdbg.Address, kdbg.Bytes, "KDBG, decoded"))
+            gaps.Add($"KDBG at {kdbg.Address} could not be replaced by its decoded form: part of it leads to no memory");
+        if (kdbg.FlagAddress is not { } flag)
+        {
+            if (kdbg.Encoded)
+                gaps.Add("KdpDataBlockEncoded is not known for this kernel: a debugger with symbols may decode the plain block again");
+            return;
+        }
+        if (facts.Kernel.TryRead(flag, out byte set) && set != 0)
+            patches.TryAdd(flag, new byte[1], "KdpDataBlockEncoded, cleared");
+    }
+
+    private static void CompareProcessors(DumpFacts facts, List<string> disagreements)
+    {
+        var (vcpus, processors) = (facts.View.Cpus.Count, facts.Processors.Count);
+        if (vcpus != 0 && vcpus != processors)
+            disagreements.Add($"the hypervisor has {vcpus} vCPUs, Windows runs {processors} processors: the header has Windows' number");
+        var matched = facts.Processors.Select(processor => processor.Cpu?.Index).ToHashSet();
+        foreach (var cpu in facts.View.Cpus.Where(cpu => !matched.Contains(cpu.Index)).Take(8))
+            disagreements.Add($"vCPU {cpu.Index} is no processor of Windows by its GS bases: its registers are not in the dump");
+    }
+}

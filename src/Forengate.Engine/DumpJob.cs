@@ -1,0 +1,59 @@
+using Forengate.Dumps;
+using Forengate.Guests;
+
+namespace Forengate.Engine;
+
+/// <summary>A target becomes a WinDbg dump, in one call.</summary>
+public static class DumpJob
+{
+    /// <summary>
+    /// Opens the target, finds Windows in it and writes a complete dump. A running guest stands still only while its memory is copied; it runs again before the first byte is written.
+    /// </summary>
+    /// <param name="target">An image file, <c>libvirt:NAME</c> or <c>qmp:SOCKET</c>.</param>
+    /// <param name="output">Path of the dump, replaced when the new one is whole; <c>-</c> for standard output.</param>
+    /// <param name="targetOptions">What else the user said of the target.</param>
+    /// <param name="dumpOptions">What the user said of the dump.</param>
+    /// <param name="progress">Told of copying and writing.</param>
+    /// <param name="cancellation">Ends the work; nothing half-written is left and a stopped guest is continued.</param>
+    /// <exception cref="WindowsNotFoundException">There is no Windows in it that we can read.</exception>
+    /// <exception cref="IOException">The target can't be read or the dump can't be written (<see cref="DumpWriteException"/>, <see cref="GuestException"/>).</exception>
+    public static DumpOutcome Run(
+        string target, string output, TargetOptions targetOptions, DumpOptions dumpOptions, IProgress<JobProgress>? progress,
+        CancellationToken cancellation)
+    {
+        RefuseBadPlace(target, output);
+        DumpResult result;
+        Examination examination;
+        using (examination = Examination.OpenWhole(target, targetOptions, progress, cancellation))
+        {
+            var system = examination.Windows.System
+                ?? throw new WindowsNotFoundException(examination.Windows.Reason ?? "no Windows found in this memory");
+            var writing = progress is null
+                ? null
+                : new SynchronousProgress<DumpProgress>(value => progress.Report(new JobProgress("writing", value.BytesDone, value.BytesTotal)));
+            result = DumpWriter.Write(DumpPlan.For(system, dumpOptions), output, writing, cancellation);
+        }
+        // Only now is it known how long a guest that was held for its view stood still.
+        return new DumpOutcome(result with { StoodStill = examination.View.Origin.StoodStill }, examination);
+    }
+
+    /// <summary>What is plainly wrong about the output is said before a guest is stopped for it.</summary>
+    private static void RefuseBadPlace(string target, string output)
+    {
+        if (output == DumpWriter.StandardOutput)
+            return;
+        var path = Path.GetFullPath(output);
+        if (Directory.Exists(path))
+            throw new DumpWriteException($"{output} is a folder: name the dump file");
+        var folder = Path.GetDirectoryName(path)!;
+        if (!Directory.Exists(folder))
+            throw new DumpWriteException($"the folder {folder} does not exist: make it first");
+        if (!GuestTarget.TryParse(target, out _) && Path.GetFullPath(target) == path)
+            throw new DumpWriteException($"{output} is the image itself: name another file for the dump");
+    }
+}
+
+/// <summary>What a dump job did.</summary>
+/// <param name="Result">What was written.</param>
+/// <param name="Examination">The target as it was opened; its view is closed, its facts stay.</param>
+public sealed record DumpOutcome(DumpResult Result, Examination Examination);

@@ -1,0 +1,102 @@
+using Forengate.Guests;
+using Forengate.Memory;
+using Forengate.Symbols;
+using Forengate.Windows;
+
+namespace Forengate.Engine;
+
+/// <summary>
+/// A target opened into a view, with the Windows found in it. Disposing it ends whatever the view held: a guest that was stopped for it runs again.
+/// </summary>
+public sealed class Examination : IDisposable
+{
+    private Examination(View view, WindowsSearch windows)
+    {
+        View = view;
+        Windows = windows;
+    }
+
+    public View View { get; }
+
+    /// <summary>The Windows in the view, or why there is none.</summary>
+    public WindowsSearch Windows { get; }
+
+    /// <summary>What should be told beside the results: how the view came about where that is not plain, how smeared it is.</summary>
+    public IEnumerable<string> Remarks
+    {
+        get
+        {
+            foreach (var remark in View.Origin.Remarks)
+                yield return remark;
+            if (View.Consistency.Level == ConsistencyLevel.Smeared)
+                yield return $"the view is smeared ({View.Consistency.Reason}): lists may be torn";
+        }
+    }
+
+    /// <summary>Opens a target to look into it: a live guest stands still until the examination is disposed (or runs on, if the options say live).</summary>
+    /// <param name="target">An image file, <c>libvirt:NAME</c> or <c>qmp:SOCKET</c>.</param>
+    /// <param name="options">What else the user said of it.</param>
+    /// <param name="progress">Told what takes long.</param>
+    /// <param name="cancellation">Ends the work; a stopped guest is continued.</param>
+    /// <exception cref="GuestException">The guest can't be seen.</exception>
+    /// <exception cref="IOException">The file can't be read, or is no image (<see cref="ImageFormatException"/>).</exception>
+    public static Examination Open(string target, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation) =>
+        Open(target, options, CaptureMode.HoldStopped, progress, cancellation);
+
+    /// <summary>Opens a target to take all of it: memory of a running guest is copied while it stands still, and it runs again when this returns.</summary>
+    /// <inheritdoc cref="Open(string, TargetOptions, IProgress{JobProgress}?, CancellationToken)"/>
+    public static Examination OpenWhole(string target, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation) =>
+        Open(target, options, CaptureMode.StopAndCopy, progress, cancellation);
+
+    public Listing<Process> Processes(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => scan
+        ? ProcessList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
+        : ProcessList.Walk(Found, cancellation);
+
+    public Listing<Driver> Drivers(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => scan
+        ? DriverList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
+        : DriverList.Walk(Found, cancellation);
+
+    public void Dispose() => View.Dispose();
+
+    /// <exception cref="WindowsNotFoundException">There is none.</exception>
+    private WindowsSystem Found => Windows.System ?? throw new WindowsNotFoundException(Windows.Reason ?? "no Windows found in this memory");
+
+    private static Examination Open(
+        string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation)
+    {
+        var view = GuestTarget.TryParse(target, out var guest)
+            ? LiveCapture.Take(guest, CaptureOptions(options, wholeOrHeld), CaptureProgress(progress), cancellation)
+            : ImageFiles.Open(target, options, cancellation);
+        try
+        {
+            return new Examination(view, WindowsSystem.Find(view, ProfileStore.Carried, cancellation));
+        }
+        catch
+        {
+            view.Dispose();
+            throw;
+        }
+    }
+
+    private static CaptureOptions CaptureOptions(TargetOptions options, CaptureMode wholeOrHeld) => new()
+    {
+        Mode = options.Consistency == CaptureChoice.Live ? CaptureMode.Live : wholeOrHeld,
+        ConnectUri = options.ConnectUri,
+        Watchdog = WatchdogHost.ThisProgram(),
+    };
+
+    private static SynchronousProgress<CaptureProgress>? CaptureProgress(IProgress<JobProgress>? progress) => progress is null
+        ? null
+        : new SynchronousProgress<CaptureProgress>(value => progress.Report(new JobProgress(
+            value.Phase switch
+            {
+                CapturePhase.Connecting => "connecting",
+                CapturePhase.PreparingMemory => "preparing memory",
+                _ => "copying memory",
+            },
+            value.Bytes, value.TotalBytes)));
+
+    private SynchronousProgress<double>? Progress(IProgress<JobProgress>? progress, string what) => progress is null
+        ? null
+        : new SynchronousProgress<double>(share => progress.Report(new JobProgress(what, (ulong)(share * View.Memory.Size), View.Memory.Size)));
+}

@@ -1,0 +1,29 @@
+namespace Forengate.Engine;
+
+/// <summary>How a live guest is read.</summary>
+public enum CaptureChoice
+{
+    /// <summary>The best way there is for the purpose.</summary>
+    Auto,
+
+    /// <summary>The guest stands still while it is read or copied.</summary>
+    Stop,
+
+    /// <summary>The guest runs on; what is read may be torn, and is labelled so.</summary>
+    Live,
+}
+
+/// <summary>What the user may say about a target beside its name.</summary>
+public sealed record TargetOptions
+{
+    /// <summary>libvirt connection URI; null for libvirt's default.</summary>
+    public string? ConnectUri { get; init; }
+
+    /// <summary>Image format to read a file as; null to tell by content.</summary>
+    public string? Format { get; init; }
+
+    /// <summary>Placement of a raw image's bytes; null for flat.</summary>
+    public string? Ranges { get; init; }
+
+    public CaptureChoice Consistency { get; init; }
+}

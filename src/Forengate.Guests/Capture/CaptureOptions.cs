@@ -1,0 +1,53 @@
+namespace Forengate.Guests;
+
+/// <summary>How consistency is won.</summary>
+public enum CaptureMode
+{
+    /// <summary>The guest is stopped while its RAM is copied into memory made ready before, then runs on. Short stop, needs as much host memory as the guest has.</summary>
+    StopAndCopy,
+
+    /// <summary>The guest stands still as long as the view is open and is read in place. No copy, a stop of the caller's length.</summary>
+    HoldStopped,
+
+    /// <summary>The guest runs on while it is read: nothing is stopped, the view is smeared.</summary>
+    Live,
+}
+
+/// <summary>What a capture may do to a guest.</summary>
+public sealed record CaptureOptions
+{
+    public CaptureMode Mode { get; init; } = CaptureMode.StopAndCopy;
+
+    /// <summary>libvirt URI; null for <c>LIBVIRT_DEFAULT_URI</c>, else <c>qemu:///system</c>.</summary>
+    public string? ConnectUri { get; init; }
+
+    /// <summary>The program that is started as watchdog. Needed by the modes that stop the guest.</summary>
+    public WatchdogHost? Watchdog { get; init; }
+
+    /// <summary>
+    /// After how long the watchdog continues the guest whatever we are doing. Null: for <see cref="CaptureMode.StopAndCopy"/> the greater of 10 s and four times the
+    /// expected copy time, for <see cref="CaptureMode.HoldStopped"/> 60 s.
+    /// </summary>
+    public TimeSpan? Deadline { get; init; }
+
+    /// <summary>Refuse a <see cref="CaptureMode.StopAndCopy"/> that is expected to keep the guest standing longer; null for no limit.</summary>
+    public TimeSpan? MaxPause { get; init; }
+
+    /// <summary>Threads that copy; 0 for one a core.</summary>
+    public int Threads { get; init; }
+}
+
+/// <summary>What a capture is doing.</summary>
+public enum CapturePhase
+{
+    Connecting,
+    PreparingMemory,
+    Copying,
+    Done,
+}
+
+/// <summary>How far a capture is.</summary>
+/// <param name="Phase">What is being done.</param>
+/// <param name="Bytes">Bytes done in this phase.</param>
+/// <param name="TotalBytes">Bytes this phase has to do; 0 where it has none.</param>
+public readonly record struct CaptureProgress(CapturePhase Phase, ulong Bytes, ulong TotalBytes);

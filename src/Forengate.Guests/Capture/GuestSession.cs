@@ -1,0 +1,60 @@
+namespace Forengate.Guests;
+
+/// <summary>A guest that was reached, known to be readable, and not touched yet.</summary>
+internal sealed class GuestSession : IDisposable
+{
+    private GuestSession(IGuestMonitor monitor, QemuProcess process, GuestMemoryMap map, RunState state, CpuReader cpus, List<string> remarks)
+    {
+        Monitor = monitor;
+        Process = process;
+        Map = map;
+        State = state;
+        Cpus = cpus;
+        Remarks = remarks;
+    }
+
+    public IGuestMonitor Monitor { get; }
+
+    public QemuProcess Process { get; }
+
+    public GuestMemoryMap Map { get; }
+
+    /// <summary>As it was when the session was opened.</summary>
+    public RunState State { get; }
+
+    public CpuReader Cpus { get; }
+
+    public List<string> Remarks { get; }
+
+    public static GuestSession Open(GuestTarget target, string? connectUri, CancellationToken ct)
+    {
+        var remarks = new List<string>();
+        IGuestMonitor monitor = target.Kind == GuestTargetKind.Libvirt
+            ? LibvirtMonitor.Open(LibvirtUri.Resolve(connectUri), target.Name, ct)
+            : QmpMonitor.Open(target.Name, ct);
+        QemuProcess? process = null;
+        try
+        {
+            var state = monitor.QueryState(ct);
+            if (state.Status is "inmigrate" or "finish-migrate" or "save-vm" or "restore-vm")
+                throw new GuestException(GuestFailure.BadState, $"{target}: the guest is being saved, restored or migrated ({state.Status}); wait until it is done");
+            Confidential.Refuse(monitor, ct);
+            process = monitor is LibvirtMonitor libvirt ? QemuProcess.Of(libvirt, ct) : QemuProcess.Of((QmpMonitor)monitor, ct);
+            var map = GuestMemoryMap.Resolve(monitor, process, remarks, ct);
+            process.ProveReadable(map.Sections[0].HostAddress);
+            return new GuestSession(monitor, process, map, state, new CpuReader(monitor, ct), remarks);
+        }
+        catch
+        {
+            process?.Dispose();
+            monitor.Dispose();
+            throw;
+        }
+    }
+
+    public void Dispose()
+    {
+        Process.Dispose();
+        Monitor.Dispose();
+    }
+}

@@ -1,0 +1,245 @@
+using System.Diagnostics;
+using System.Globalization;
+using Forengate.Memory;
+
+namespace Forengate.Guests;
+
+/// <summary>Takes a view of a live guest.</summary>
+public static class LiveCapture
+{
+    private static readonly TimeSpan s_leastDeadline = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_holdDeadline = TimeSpan.FromSeconds(60);
+
+    /// <summary>Memory maps that change between looking and stopping (a DIMM is plugged, firmware starts) are looked at again this often.</summary>
+    private const int Attempts = 3;
+
+    /// <summary>What the host must keep besides the copy.</summary>
+    private const ulong Reserve = 256 << 20;
+
+    /// <summary>
+    /// Takes a view of a guest. A guest that already stands still is neither stopped nor continued, and is read in place whatever the mode. Whatever happens, a guest that was
+    /// stopped here runs again: when this returns (<see cref="CaptureMode.StopAndCopy"/>), when the view is disposed (<see cref="CaptureMode.HoldStopped"/>), on errors and
+    /// cancellation, and by the watchdog's hand when this process ends.
+    /// </summary>
+    /// <exception cref="GuestException">One line: what failed, on what, what to try.</exception>
+    public static View Take(GuestTarget target, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(target);
+        ArgumentNullException.ThrowIfNull(options);
+        if (options.Mode != CaptureMode.Live && options.Watchdog is null)
+            throw new ArgumentException("a guest is stopped only under a watchdog: set CaptureOptions.Watchdog", nameof(options));
+        progress?.Report(new CaptureProgress(CapturePhase.Connecting, 0, 0));
+        try
+        {
+            for (var attempt = 1; ; attempt++)
+            {
+                var session = GuestSession.Open(target, options.ConnectUri, ct);
+                try
+                {
+                    var view = !session.State.Running ? InPlace(target, session, hold: null, ct)
+                        : options.Mode switch
+                        {
+                            CaptureMode.Live => Live(target, session, ct),
+                            CaptureMode.HoldStopped => Hold(target, session, options, ct),
+                            _ => Copy(target, session, options, progress, ct),
+                        };
+                    if (view is not null)
+                    {
+                        progress?.Report(new CaptureProgress(CapturePhase.Done, session.Map.Size, session.Map.Size));
+                        return view;
+                    }
+                }
+                catch
+                {
+                    session.Dispose();
+                    throw;
+                }
+                session.Dispose();
+                if (attempt == Attempts)
+                    throw new GuestException(GuestFailure.BadState, $"{target}: the guest's memory map changed each time it was looked at; try again when it has started");
+            }
+        }
+        catch (QmpRefusedException e)
+        {
+            throw new GuestException(GuestFailure.MonitorFailed, $"{target}: {e.Message}", e);
+        }
+    }
+
+    private static View Live(GuestTarget target, GuestSession session, CancellationToken ct)
+    {
+        var cpus = HmpRegisters.Parse(session.Monitor.TryHuman("info registers -a", ct));
+        var memory = new LiveMemory(session.Map, session.Process, standing: false);
+        var origin = Origin(target, session, []);
+        var end = new SessionEnd(session, memory, hold: null, standing: false);
+        return new View(memory, cpus, new Consistency(ConsistencyLevel.Smeared, "the guest ran while its memory was read"), origin, end, () => end.Complete(origin));
+    }
+
+    private static View? Hold(GuestTarget target, GuestSession session, CaptureOptions options, CancellationToken ct)
+    {
+        var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
+        var hold = Stop(session, watchdog, options.Deadline ?? s_holdDeadline, ct);
+        try
+        {
+            if (session.Map.StillHolds(session.Monitor, ct))
+                return InPlace(target, session, hold, ct);
+        }
+        catch
+        {
+            hold.Dispose();
+            throw;
+        }
+        hold.Dispose();
+        return null;
+    }
+
+    private static GuestHold Stop(GuestSession session, WatchdogLease watchdog, TimeSpan deadline, CancellationToken ct)
+    {
+        try
+        {
+            return GuestHold.Stop(session.Monitor, watchdog, deadline, ct);
+        }
+        catch
+        {
+            watchdog.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>A view of a guest that stands still, by our hand or not, without a copy.</summary>
+    private static View InPlace(GuestTarget target, GuestSession session, GuestHold? hold, CancellationToken ct)
+    {
+        var taken = DateTimeOffset.UtcNow;
+        var cpus = session.Cpus.Read(session.Remarks, ct);
+        var reason = hold is null
+            ? $"the guest already stood still ({session.State.Status}) and is read in place"
+            : "the guest stands still while this view is open and is read in place";
+        var origin = Origin(target, session, hold is null ? [] : ["stop"]) with { TakenAt = taken };
+        var memory = new LiveMemory(session.Map, session.Process, standing: true);
+        var end = new SessionEnd(session, memory, hold, standing: true);
+        return new View(memory, cpus, new Consistency(ConsistencyLevel.Instant, reason), origin, end, () => end.Complete(origin));
+    }
+
+    private static View? Copy(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    {
+        var threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount;
+        var copy = Prepare(target, session.Map, threads, progress, ct);
+        try
+        {
+            using var source = new LiveMemory(session.Map, session.Process, standing: false);
+            var expected = copy.ExpectedTime(source, session.Map);
+            if (options.MaxPause is { } most && expected > most)
+            {
+                throw new GuestException(
+                    GuestFailure.TooSlow,
+                    string.Create(CultureInfo.InvariantCulture, $"{target}: copying {session.Map.Size >> 20} MiB would keep the guest standing for about {expected.TotalMilliseconds:0} ms, more than the {most.TotalMilliseconds:0} ms allowed; allow more or read it live"));
+            }
+            var deadline = options.Deadline ?? TimeSpan.FromTicks(Math.Max(s_leastDeadline.Ticks, 4 * expected.Ticks));
+            var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
+            using var hold = Stop(session, watchdog, deadline, ct);
+            var taken = DateTimeOffset.UtcNow;
+            if (!session.Map.StillHolds(session.Monitor, ct))
+            {
+                copy.Dispose();
+                return null;
+            }
+            var cpus = session.Cpus.Read(session.Remarks, ct);
+            var whole = copy.CopyFrom(source, session.Map, threads, progress, ct);
+            hold.Release();
+            if (!whole || session.Process.HasEnded)
+                throw session.Process.Vanished();
+            var view = new View(copy, cpus, Judge(hold), Finish(Origin(target, session, ["stop", "copy", "cont"]) with { TakenAt = taken }, session, hold, copy.MissingPages));
+            session.Dispose();
+            return view;
+        }
+        catch
+        {
+            copy.Dispose();
+            throw;
+        }
+    }
+
+    private static CopiedMemory Prepare(GuestTarget target, GuestMemoryMap map, int threads, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    {
+        GuestException TooLittle(ulong available) => new(
+            GuestFailure.NoMemory,
+            $"{target}: a copy of the guest's {map.Size >> 20} MiB needs as much free memory and {Reserve >> 20} MiB more, and the host has {available >> 20} MiB; free some, or hold the guest stopped and read it in place");
+        if (HostMemory.Available() is { } available && available < map.Size + Reserve)
+            throw TooLittle(available);
+        return CopiedMemory.Prepare(map.Ranges, threads, progress, ct) ?? throw TooLittle(HostMemory.Available() ?? 0);
+    }
+
+    private static Consistency Judge(GuestHold hold) => hold.BrokenBy is { } reason
+        ? new Consistency(ConsistencyLevel.Smeared, $"{reason}, before all memory was copied")
+        : new Consistency(ConsistencyLevel.Instant, "the guest stood still while its memory was copied");
+
+    private static ViewOrigin Origin(GuestTarget target, GuestSession session, IReadOnlyList<string> actions) => new()
+    {
+        Target = target.ToString(),
+        Format = "live guest",
+        Producer = session.Monitor is QmpMonitor { QemuVersion: { Length: > 0 } version } ? "QEMU " + version : "QEMU",
+        TakenAt = DateTimeOffset.UtcNow,
+        Actions = actions,
+        Remarks = [.. session.Remarks, .. session.Monitor.Remarks],
+    };
+
+    /// <summary>Adds what is known only when the guest runs again.</summary>
+    internal static ViewOrigin Finish(ViewOrigin origin, GuestSession session, GuestHold hold, int missingPages)
+    {
+        List<string> remarks = [.. origin.Remarks];
+        if (session.Monitor.LastStopByEvents is { } byEvents)
+            remarks.Add(string.Create(CultureInfo.InvariantCulture, $"by QEMU's own STOP and RESUME events the guest stood still for {byEvents.TotalMilliseconds:0.0} ms"));
+        if (hold.BrokenBy is { } broken)
+            remarks.Add($"inconsistent: {broken}");
+        if (hold.Failure is { } failure)
+            remarks.Add(failure);
+        if (missingPages > 0)
+            remarks.Add($"{missingPages} pages of RAM could not be read from QEMU");
+        return origin with { StoodStill = hold.StoodStill, Remarks = remarks };
+    }
+
+    /// <summary>What ends with a view that reads in place: the stop, if it was ours, and the session.</summary>
+    private sealed class SessionEnd(GuestSession session, LiveMemory memory, GuestHold? hold, bool standing) : IDisposable
+    {
+        private string? _moved;
+        private bool _vanished;
+
+        public void Dispose()
+        {
+            _vanished = memory.IsGone();
+            if (standing && !_vanished && hold?.BrokenBy is null)
+                _moved = RunsAgain();
+            hold?.Dispose();
+            session.Dispose();
+        }
+
+        /// <summary>A guest that runs at the end though nobody here continued it has changed while it was read.</summary>
+        private string? RunsAgain()
+        {
+            try
+            {
+                return session.Monitor.QueryState(CancellationToken.None) is { Running: true }
+                    ? "inconsistent: the guest was continued while it was being read" : null;
+            }
+            catch (GuestException e) when (e.Failure == GuestFailure.Vanished)
+            {
+                _vanished = true;
+                return null;
+            }
+            catch (IOException)
+            {
+                return "whether the guest stood still to the end could not be asked";
+            }
+        }
+
+        public ViewOrigin Complete(ViewOrigin origin)
+        {
+            var finished = hold is null ? origin : Finish(origin with { Actions = ["stop", "cont"] }, session, hold, 0);
+            List<string> remarks = [.. finished.Remarks];
+            if (_vanished)
+                remarks.Add(session.Process.Vanished().Message);
+            if (_moved is not null)
+                remarks.Add(_moved);
+            return finished with { Remarks = remarks };
+        }
+    }
+}

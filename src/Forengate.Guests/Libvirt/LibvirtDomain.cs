@@ -1,0 +1,91 @@
+using System.Runtime.InteropServices;
+
+namespace Forengate.Guests;
+
+/// <summary>A domain of libvirt's. All calls may block: go through <see cref="LibvirtCall.Run"/>.</summary>
+internal sealed unsafe class LibvirtDomain : SafeHandle
+{
+    public LibvirtDomain(nint domain)
+        : base(0, ownsHandle: true) => SetHandle(domain);
+
+    public override bool IsInvalid => handle == 0;
+
+    public string Name
+    {
+        get
+        {
+            using var held = new HeldHandle(this);
+            return Marshal.PtrToStringUTF8((nint)LibvirtNative.DomainName(held.Value)) ?? "";
+        }
+    }
+
+    public Guid Uuid
+    {
+        get
+        {
+            using var held = new HeldHandle(this);
+            var bytes = stackalloc byte[LibvirtNative.UuidLength];
+            return LibvirtNative.DomainUuid(held.Value, bytes) < 0 ? Guid.Empty : new Guid(new ReadOnlySpan<byte>(bytes, LibvirtNative.UuidLength), bigEndian: true);
+        }
+    }
+
+    /// <summary>Null when the domain went away meanwhile.</summary>
+    public GuestInfo? TryDescribe()
+    {
+        using var held = new HeldHandle(this);
+        LibvirtNative.DomainInfo info;
+        if (LibvirtNative.DomainInformation(held.Value, &info) < 0)
+            return null;
+        var id = LibvirtNative.DomainId(held.Value);
+        return new GuestInfo
+        {
+            Name = Name,
+            Uuid = Uuid,
+            State = info.State <= (byte)GuestState.Suspended ? (GuestState)info.State : GuestState.Unknown,
+            MaxMemory = (ulong)info.MaxMemory << 10,
+            Memory = (ulong)info.Memory << 10,
+            VirtualCpus = info.VirtualCpus,
+            Id = id == uint.MaxValue ? null : (int)id,
+        };
+    }
+
+    public void Suspend()
+    {
+        using var held = new HeldHandle(this);
+        if (LibvirtNative.Suspend(held.Value) < 0)
+            throw LibvirtCall.Failure($"stopping {Name}");
+    }
+
+    public void Resume()
+    {
+        using var held = new HeldHandle(this);
+        if (LibvirtNative.Resume(held.Value) < 0)
+            throw LibvirtCall.Failure($"continuing {Name}");
+    }
+
+    /// <summary>A core of memory and CPU notes in the ELF format, written by libvirt to a path.</summary>
+    public void DumpMemory(string path)
+    {
+        using var held = new HeldHandle(this);
+        if (LibvirtNative.CoreDump(held.Value, path, 0, LibvirtNative.DumpMemoryOnly) < 0)
+            throw LibvirtCall.Failure($"dumping {Name}");
+    }
+
+    public string MonitorCommand(string command, bool human)
+    {
+        using var held = new HeldHandle(this);
+        byte* result;
+        if (LibvirtNative.MonitorCommand(held.Value, command, &result, human ? LibvirtNative.MonitorCommandHuman : 0) < 0)
+            throw LibvirtCall.Failure($"monitor of {Name}");
+        try
+        {
+            return Marshal.PtrToStringUTF8((nint)result) ?? "";
+        }
+        finally
+        {
+            LibvirtNative.Free(result);
+        }
+    }
+
+    protected override bool ReleaseHandle() => LibvirtNative.FreeDomain(handle) >= 0;
+}

@@ -1,0 +1,164 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+
+namespace Forengate.Guests;
+
+/// <summary>QEMU's monitor through libvirt. Stopping and continuing go by libvirt's own calls, so that its idea of the guest's state stays right.</summary>
+public sealed class LibvirtMonitor : IGuestMonitor
+{
+    private readonly LibvirtConnection _connection;
+    private readonly LibvirtDomain _domain;
+    private readonly Lock _turn = new();
+    private bool _tainted;
+
+    private LibvirtMonitor(LibvirtConnection connection, LibvirtDomain domain)
+    {
+        _connection = connection;
+        _domain = domain;
+        DomainName = domain.Name;
+        Uuid = domain.Uuid;
+    }
+
+    public string DomainName { get; }
+
+    public Guid Uuid { get; }
+
+    public string Uri => _connection.Uri;
+
+    public string Name => $"libvirt:{DomainName} at {Uri}";
+
+    public IReadOnlyList<string> Remarks => _tainted
+        ? [$"libvirt marks the domain {DomainName} as tainted (custom-monitor), because QEMU's memory map was asked for on its monitor"]
+        : [];
+
+    public TimeSpan? LastStopByEvents => null;
+
+    /// <exception cref="GuestException">No libvirt, no such guest, not running, not QEMU, or on another host.</exception>
+    public static LibvirtMonitor Open(string uri, string nameOrUuid, CancellationToken ct)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(uri);
+        ArgumentException.ThrowIfNullOrEmpty(nameOrUuid);
+        if (LibvirtUri.RemoteHost(uri) is { } host)
+            throw new GuestException(GuestFailure.Remote, $"libvirt:{nameOrUuid}: {uri} leads to QEMU on {host}, and memory is read from QEMU's process; run forengate on {host}");
+        var connection = LibvirtConnection.Open(uri, readOnly: false, ct);
+        LibvirtDomain? domain = null;
+        try
+        {
+            domain = connection.Find(nameOrUuid, ct) ?? throw NotFound(connection, nameOrUuid, ct);
+            var driver = connection.Driver();
+            if (driver != "QEMU")
+                throw new GuestException(GuestFailure.NotQemu, $"libvirt:{nameOrUuid}: {uri} is libvirt's {driver} driver; only QEMU guests can be looked into");
+            var info = LibvirtCall.Run("asking for the state", domain.TryDescribe, ct);
+            if (info?.Id is null)
+                throw new GuestException(GuestFailure.NotRunning, $"libvirt:{nameOrUuid}: the guest does not run ({info?.State.ToString() ?? "gone"}); start it with 'virsh start {nameOrUuid}'");
+            return new LibvirtMonitor(connection, domain);
+        }
+        catch
+        {
+            domain?.Dispose();
+            connection.Dispose();
+            throw;
+        }
+    }
+
+    private static GuestException NotFound(LibvirtConnection connection, string name, CancellationToken ct)
+    {
+        List<string> names = [];
+        try
+        {
+            foreach (var guest in connection.List(ct))
+                names.Add(guest.Name);
+        }
+        catch (GuestException)
+        {
+            // Without a list the answer is shorter.
+        }
+        var near = NearNames.Of(name, names);
+        var advice = near.Count > 0 ? $"; did you mean {string.Join(" or ", near)}?"
+            : names.Count > 0 ? "; 'forengate guests' lists what is there"
+            : "; there is no guest at all";
+        return new GuestException(GuestFailure.NotFound, $"libvirt:{name}: no such guest at {connection.Uri}{advice}");
+    }
+
+    public JsonElement Qmp(string command, Action<Utf8JsonWriter>? arguments, CancellationToken ct)
+    {
+        // Hazard (seen with 9.0.0): QEMU's DUMP_COMPLETED without a dump job of libvirt's own ends the daemon.
+        if (command == "dump-guest-memory")
+            throw new InvalidOperationException("dump-guest-memory must not go past libvirt");
+        // libvirt numbers the command itself and refuses one that is numbered.
+        var text = Encoding.UTF8.GetString(QmpConnection.Encode(command, arguments, id: null)).TrimEnd('\n');
+        var answer = Monitor(text, human: false, ct);
+        try
+        {
+            using var document = JsonDocument.Parse(answer);
+            if (document.RootElement.ValueKind == JsonValueKind.Object && document.RootElement.TryGetProperty("return", out var result))
+                return result.Clone();
+            var reason = document.RootElement.TryGetObject("error", out var error) ? error.Text("desc") : null;
+            throw new QmpRefusedException(command, reason ?? "no reason given");
+        }
+        catch (JsonException e)
+        {
+            throw new GuestException(GuestFailure.MonitorFailed, $"{Name}: the answer to '{command}' is no JSON", e);
+        }
+    }
+
+    public string Human(string commandLine, CancellationToken ct) => Monitor(commandLine, human: true, ct);
+
+    private string Monitor(string command, bool human, CancellationToken ct)
+    {
+        lock (_turn)
+        {
+            _tainted = true;
+            return LibvirtCall.Run("a monitor command", () => _domain.MonitorCommand(command, human), ct);
+        }
+    }
+
+    public RunState QueryState(CancellationToken ct) => MonitorCommands.ParseState(Qmp("query-status", null, ct));
+
+    public void Stop(CancellationToken ct)
+    {
+        lock (_turn)
+            LibvirtCall.Run("stopping the guest", () => { _domain.Suspend(); return true; }, ct);
+    }
+
+    public void Continue()
+    {
+        lock (_turn)
+            LibvirtCall.Run("continuing the guest", () => { _domain.Resume(); return true; }, CancellationToken.None);
+    }
+
+    /// <remarks>
+    /// libvirt's own memory-only dump, written into a pipe of which only the beginning is read: the notes stand before the memory. libvirt ends the dump when the pipe
+    /// closes and notes a broken pipe in its log; the guest stays stopped.
+    /// </remarks>
+    public byte[]? ReadCpuNotes(CancellationToken ct, out string? reason)
+    {
+        var folder = Path.Combine(Path.GetTempPath(), "forengate-" + Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16)));
+        try
+        {
+            // The daemon may be another user: it must reach the pipe by its unguessable name, and only write.
+            Directory.CreateDirectory(folder);
+            LinuxNative.ChangeMode(folder, 0b111_001_001);
+            using var pipe = NotePipe.Create(Path.Combine(folder, "notes"));
+            lock (_turn)
+                return pipe.Collect(path => LibvirtCall.Run("reading the registers", () => { _domain.DumpMemory(path); return true; }, ct), ct, out reason);
+        }
+        catch (Exception e) when (e is (IOException or UnauthorizedAccessException) and not GuestException)
+        {
+            reason = e.Message;
+            return null;
+        }
+        finally
+        {
+            if (Directory.Exists(folder))
+                Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    public void Dispose()
+    {
+        _domain.Dispose();
+        _connection.Dispose();
+    }
+}

@@ -1,0 +1,66 @@
+using System.Globalization;
+
+namespace Forengate.Guests;
+
+/// <summary>How much memory the host can give us without swapping or killing something.</summary>
+internal static class HostMemory
+{
+    /// <summary>The lesser of MemAvailable (/proc/meminfo) and what the control group still allows, in bytes; null where neither can be read.</summary>
+    public static ulong? Available()
+    {
+        var host = FromMemInfo();
+        var group = FromControlGroup();
+        return host is { } a && group is { } b ? Math.Min(a, b) : host ?? group;
+    }
+
+    private static ulong? FromMemInfo()
+    {
+        try
+        {
+            foreach (var line in File.ReadLines("/proc/meminfo"))
+            {
+                if (!line.StartsWith("MemAvailable:", StringComparison.Ordinal))
+                    continue;
+                var digits = line.AsSpan("MemAvailable:".Length).Trim();
+                var space = digits.IndexOf(' ');
+                if (space > 0 && ulong.TryParse(digits[..space], NumberStyles.None, null, out var kibibytes))
+                    return kibibytes << 10;
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+        }
+        return null;
+    }
+
+    private static ulong? FromControlGroup()
+    {
+        try
+        {
+            foreach (var line in File.ReadLines("/proc/self/cgroup"))
+            {
+                if (!line.StartsWith("0::/", StringComparison.Ordinal))
+                    continue;
+                ulong? least = null;
+                for (var group = line[3..].TrimEnd('/'); ; group = group[..Math.Max(0, group.LastIndexOf('/'))])
+                {
+                    var folder = "/sys/fs/cgroup" + group;
+                    if (TryReadNumber(folder + "/memory.max") is { } max && TryReadNumber(folder + "/memory.current") is { } current)
+                    {
+                        var left = max > current ? max - current : 0;
+                        least = least is { } l ? Math.Min(l, left) : left;
+                    }
+                    if (group.Length == 0)
+                        return least;
+                }
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+        }
+        return null;
+    }
+
+    private static ulong? TryReadNumber(string path) =>
+        File.Exists(path) && ulong.TryParse(File.ReadAllText(path).Trim(), NumberStyles.None, null, out var number) ? number : null;
+}

@@ -1,0 +1,208 @@
+using System.Diagnostics;
+using Forengate.Memory;
+
+namespace Forengate.Guests;
+
+/// <summary>A copy of guest RAM in our own memory, made ready before the guest is stopped.</summary>
+internal sealed unsafe class CopiedMemory : PhysicalMemory
+{
+    /// <summary>What one thread prepares or copies at a time: a multiple of a large page.</summary>
+    private const ulong Chunk = 8 << 20;
+
+    private readonly IReadOnlyList<PhysicalRange> _ranges;
+    private readonly ulong[] _starts;
+    private readonly ulong[] _offsets;
+    private readonly MappedRegion _region;
+    private readonly HashSet<ulong> _missing = [];
+
+    private CopiedMemory(IReadOnlyList<PhysicalRange> ranges, MappedRegion region)
+    {
+        _ranges = ranges;
+        _region = region;
+        _starts = [.. ranges.Select(r => r.Start.Value)];
+        _offsets = new ulong[ranges.Count];
+        for (var i = 1; i < _offsets.Length; i++)
+            _offsets[i] = _offsets[i - 1] + ranges[i - 1].Length;
+    }
+
+    public override IReadOnlyList<PhysicalRange> Ranges => _ranges;
+
+    /// <summary>Pages that could not be read from QEMU.</summary>
+    public int MissingPages => _missing.Count;
+
+    /// <summary>Memory for a copy, every page of it present. Null when the host has not enough.</summary>
+    public static CopiedMemory? Prepare(IReadOnlyList<PhysicalRange> ranges, int threads, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    {
+        var size = 0UL;
+        foreach (var range in ranges)
+            size += range.Length;
+        if (MappedRegion.Anonymous(size) is not { } region)
+            return null;
+        var memory = new CopiedMemory(ranges, region);
+        try
+        {
+            var failed = false;
+            memory.InChunks(size, threads, CapturePhase.PreparingMemory, progress, (offset, length) => failed |= !region.Populate(offset, length), ct);
+            if (!failed)
+                return memory;
+        }
+        catch
+        {
+            region.Dispose();
+            throw;
+        }
+        region.Dispose();
+        return null;
+    }
+
+    /// <summary>Copies all RAM with all threads. Returns false when the guest ended meanwhile.</summary>
+    public bool CopyFrom(LiveMemory source, GuestMemoryMap map, int threads, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    {
+        var sections = map.Sections;
+        var starts = new ulong[sections.Count];
+        for (var i = 1; i < starts.Length; i++)
+            starts[i] = starts[i - 1] + sections[i - 1].Length;
+        // Sections follow each other in the copy as ranges do: both ascend and cover the same bytes.
+        InChunks(map.Size, threads, CapturePhase.Copying, progress, (offset, length) =>
+        {
+            if (source.IsGone())
+                return;
+            for (var done = 0UL; done < length;)
+            {
+                var at = Array.BinarySearch(starts, offset + done);
+                if (at < 0)
+                    at = ~at - 1;
+                var inSection = offset + done - starts[at];
+                var step = Math.Min(length - done, sections[at].Length - inSection);
+                CopyPart(source, sections[at], inSection, offset + done, step);
+                done += step;
+            }
+        }, ct);
+        return !source.IsGone();
+    }
+
+    /// <summary>How long copying all RAM takes on this host, by trying it on a little. What the trial copied is overwritten by the copy.</summary>
+    public TimeSpan ExpectedTime(LiveMemory source, GuestMemoryMap map)
+    {
+        const ulong Trial = 64 << 20;
+        var section = map.Sections.MaxBy(s => s.Length);
+        var length = Math.Min(Math.Min(section.Length, Trial), _region.Length);
+        var started = Stopwatch.GetTimestamp();
+        source.ReadSection(section, 0, _region.Start, length);
+        return Stopwatch.GetElapsedTime(started) * ((double)map.Size / length);
+    }
+
+    private void CopyPart(LiveMemory source, in RamSection section, ulong offset, ulong target, ulong length)
+    {
+        var done = 0UL;
+        while (done < length)
+        {
+            done += source.ReadSection(section, offset + done, _region.Start + target + done, length - done) & ~Page.OffsetMask;
+            if (done >= length || source.IsGone())
+                return;
+            // This page has no bytes (a memory error of the host, a gap in a backend): go on behind it.
+            new Span<byte>(_region.Start + target + done, Page.Size).Clear();
+            lock (_missing)
+                _missing.Add((section.Start + offset + done).Frame);
+            done += Page.Size;
+        }
+    }
+
+    private void InChunks(
+        ulong size, int threads, CapturePhase phase, IProgress<CaptureProgress>? progress, Action<ulong, ulong> work, CancellationToken ct)
+    {
+        var next = 0L;
+        var done = 0L;
+        Exception? failure = null;
+        void Run()
+        {
+            try
+            {
+                for (; ; )
+                {
+                    var offset = (ulong)(Interlocked.Add(ref next, (long)Chunk) - (long)Chunk);
+                    if (offset >= size || ct.IsCancellationRequested)
+                        return;
+                    var length = Math.Min(Chunk, size - offset);
+                    work(offset, length);
+                    progress?.Report(new CaptureProgress(phase, (ulong)Interlocked.Add(ref done, (long)length), size));
+                }
+            }
+            catch (Exception e)
+            {
+                failure = e;
+            }
+        }
+        var others = new Thread[Math.Max(0, threads - 1)];
+        for (var i = 0; i < others.Length; i++)
+        {
+            others[i] = new Thread(Run) { IsBackground = true, Name = "guest copy" };
+            others[i].Start();
+        }
+        Run();
+        foreach (var thread in others)
+            thread.Join();
+        if (failure is not null)
+            throw new GuestException(GuestFailure.MonitorFailed, $"copying guest memory: {failure.Message}", failure);
+        ct.ThrowIfCancellationRequested();
+    }
+
+    private bool TryFind(PhysicalAddress address, out ulong offset, out ulong left)
+    {
+        offset = left = 0;
+        var at = Array.BinarySearch(_starts, address.Value);
+        if (at < 0)
+            at = ~at - 1;
+        if (at < 0 || !_ranges[at].Contains(address))
+            return false;
+        var inRange = address - _ranges[at].Start;
+        offset = _offsets[at] + inRange;
+        left = _ranges[at].Length - inRange;
+        return true;
+    }
+
+    public override PageState StateOf(PhysicalAddress address) =>
+        TryFind(address, out _, out _) && !(_missing.Count > 0 && _missing.Contains(address.Frame)) ? PageState.Present : PageState.Missing;
+
+    public override int Read(PhysicalAddress address, Span<byte> destination)
+    {
+        using var held = new HeldHandle(_region);
+        var done = 0;
+        while (done < destination.Length)
+        {
+            var span = Map(address + (ulong)done, destination.Length - done);
+            if (span.IsEmpty)
+                break;
+            span.CopyTo(destination[done..]);
+            done += span.Length;
+        }
+        return done;
+    }
+
+    public override ReadOnlySpan<byte> Map(PhysicalAddress address, int maxLength)
+    {
+        if (maxLength <= 0 || !TryFind(address, out var offset, out var left))
+            return default;
+        var length = Math.Min((ulong)maxLength, left);
+        if (_missing.Count > 0)
+            length = UpToMissing(address, length);
+        return new ReadOnlySpan<byte>(_region.Start + offset, (int)length);
+    }
+
+    private ulong UpToMissing(PhysicalAddress address, ulong length)
+    {
+        for (var page = address.PageStart; page < address + length; page += Page.Size)
+        {
+            if (_missing.Contains(page.Frame))
+                return page <= address ? 0 : page - address;
+        }
+        return length;
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+            _region.Dispose();
+        base.Dispose(disposing);
+    }
+}

@@ -1,0 +1,6 @@
+namespace Forengate.Guests;
+
+/// <summary>QEMU's run state.</summary>
+/// <param name="Running">True while the vCPUs execute.</param>
+/// <param name="Status">QEMU's word for it ("running", "paused", "io-error", "inmigrate" …).</param>
+public sealed record RunState(bool Running, string Status);

@@ -1,0 +1,22 @@
+namespace Forengate.Guests;
+
+/// <summary>The watchdog's way to a guest, opened before the guest is stopped.</summary>
+internal abstract class GuestRescue : IDisposable
+{
+    public static GuestRescue Prepare(GuestTarget target, string? uri) => target.Kind == GuestTargetKind.Libvirt
+        ? LibvirtRescue.Open(LibvirtUri.Resolve(uri), target.Name)
+        : new QmpRescue(new Descriptor(WatchdogMessages.MonitorDescriptor));
+
+    /// <summary>Continues the guest; tries until it succeeds, the guest is gone, or half a minute is over.</summary>
+    /// <param name="hungParent">Forengate's process when it lives but hangs; 0 otherwise.</param>
+    /// <returns>Null, or why it failed.</returns>
+    public abstract string? Continue(int hungParent);
+
+    public void Dispose()
+    {
+        Dispose(disposing: true);
+        GC.SuppressFinalize(this);
+    }
+
+    protected abstract void Dispose(bool disposing);
+}

@@ -1,0 +1,129 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+
+namespace Forengate.Guests;
+
+/// <summary>
+/// The process that continues a guest when Forengate died (killed with -9 included), hangs past its deadline, or handed over. It lives in a session of its own, so Ctrl-C does
+/// not reach it; it acts only between "stopping" and "resumed"; and it always ends: on "bye", when its parent is gone, and after it has acted.
+/// </summary>
+public static unsafe class Watchdog
+{
+    /// <summary>The hidden verb. A program whose first argument is this calls <see cref="RunAsChild"/> before anything else.</summary>
+    public const string Verb = "watchdog";
+
+    private const int PollMilliseconds = 100;
+
+    /// <summary>Runs as the watchdog.</summary>
+    /// <param name="arguments">What stands behind the verb.</param>
+    /// <returns>The exit code: 0 when nothing had to be done or the guest was continued, 1 when it could not be, 2 for a wrong command line.</returns>
+    public static int RunAsChild(ReadOnlySpan<string> arguments)
+    {
+        var parent = 0;
+        GuestTarget? target = null;
+        string? uri = null;
+        for (var i = 0; i + 1 < arguments.Length; i += 2)
+        {
+            switch (arguments[i])
+            {
+                case WatchdogMessages.ParentOption:
+                    _ = int.TryParse(arguments[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out parent);
+                    break;
+                case WatchdogMessages.TargetOption:
+                    _ = GuestTarget.TryParse(arguments[i + 1], out target);
+                    break;
+                case WatchdogMessages.UriOption:
+                    uri = arguments[i + 1];
+                    break;
+                default:
+                    break;
+            }
+        }
+        if (parent <= 0 || target is null)
+        {
+            Console.Error.WriteLine("forengate: watchdog is started by forengate itself");
+            return 2;
+        }
+        try
+        {
+            return Run(parent, target, uri);
+        }
+        catch (Exception e) when (e is IOException or ObjectDisposedException)
+        {
+            Console.Error.WriteLine($"forengate: watchdog of {target}: {e.Message}");
+            return 1;
+        }
+    }
+
+    private static int Run(int parent, GuestTarget target, string? uri)
+    {
+        using var control = new ControlSocket(new Descriptor(WatchdogMessages.ControlDescriptor));
+        using var parentIdentity = new Descriptor(LinuxNative.OpenProcess(parent));
+        var terminated = false;
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Ignore);
+        using var quit = PosixSignalRegistration.Create(PosixSignal.SIGQUIT, Ignore);
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Ignore);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, context =>
+        {
+            context.Cancel = true;
+            Volatile.Write(ref terminated, true);
+        });
+        // Everything that may fail or take time happens before "ready".
+        using var rescue = GuestRescue.Prepare(target, uri);
+        if (LinuxNative.ParentProcess() != parent)
+            return 0;
+        control.Send(WatchdogMessages.Ready);
+        long? deadline = null;
+        for (; ; )
+        {
+            switch (control.Receive(Wait(deadline))?.Split(' '))
+            {
+                case [WatchdogMessages.Stopping, var milliseconds]:
+                    deadline = Environment.TickCount64 + (long.TryParse(milliseconds, NumberStyles.None, CultureInfo.InvariantCulture, out var wait) ? wait : 0);
+                    control.Send(WatchdogMessages.Armed);
+                    break;
+                case [WatchdogMessages.Resumed]:
+                    deadline = null;
+                    control.Send(WatchdogMessages.Disarmed);
+                    break;
+                case [WatchdogMessages.Bye]:
+                    return 0;
+                case not null:
+                    break;
+                default:
+                    var ended = control.Closed || HasEnded(parentIdentity);
+                    var late = deadline is { } d && Environment.TickCount64 >= d;
+                    if (deadline is null && (ended || Volatile.Read(ref terminated)))
+                        return 0;
+                    if (deadline is not null && (ended || late || Volatile.Read(ref terminated)))
+                    {
+                        return Act(control, rescue, parent, parentIdentity, target, late);
+                    }
+                    break;
+            }
+        }
+    }
+
+    private static TimeSpan Wait(long? deadline) =>
+        TimeSpan.FromMilliseconds(deadline is { } d ? Math.Clamp(d - Environment.TickCount64, 0, PollMilliseconds) : PollMilliseconds);
+
+    private static bool HasEnded(Descriptor parent) => parent.IsInvalid || LinuxNative.HasEnded(parent.Number);
+
+    private static int Act(ControlSocket control, GuestRescue rescue, int parent, Descriptor parentIdentity, GuestTarget target, bool late)
+    {
+        var failure = rescue.Continue(late && !HasEnded(parentIdentity) ? parent : 0);
+        // A killed process loses its sockets before it is gone: only now is it sure which of the two it was.
+        var reason = HasEnded(parentIdentity) ? "forengate ended while the guest was stopped" : late ? "the deadline passed" : "forengate handed over";
+        if (failure is null)
+            control.Send(string.Create(CultureInfo.InvariantCulture, $"{WatchdogMessages.Continued} {Stopwatch.GetTimestamp()}"));
+        else
+            control.Send(WatchdogMessages.Failed);
+        Console.Error.WriteLine(failure is null
+            ? $"forengate: watchdog: continued {target}: {reason}"
+            : $"forengate: watchdog: could not continue {target} ({reason}): {failure}; do it by hand (virsh resume, or cont on its monitor)");
+        return failure is null ? 0 : 1;
+    }
+
+    private static void Ignore(PosixSignalContext context) => context.Cancel = true;
+}

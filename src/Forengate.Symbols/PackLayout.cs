@@ -1,0 +1,59 @@
+namespace Forengate.Symbols;
+
+/// <summary>
+/// The profile pack, version 1 (docs/formats/profile-pack.md). Little endian throughout. Header, name tables, layouts, profiles; profiles are sorted by
+/// their 20-byte key so that they are found by bisection in the bytes themselves.
+/// </summary>
+internal static class PackLayout
+{
+    /// <summary>"FGPROFIL".</summary>
+    public const ulong Magic = 0x4C49464F52504746;
+    public const ushort Version = 1;
+
+    // Header.
+    public const int MagicOffset = 0;
+    public const int VersionOffset = 8;
+    /// <summary>u32: bytes of the whole pack.</summary>
+    public const int LengthOffset = 12;
+    /// <summary>SHA-256 of everything behind the header.</summary>
+    public const int DigestOffset = 16;
+    public const int DigestLength = 32;
+    public const int StructCountOffset = 48;
+    public const int FieldCountOffset = 52;
+    public const int GlobalCountOffset = 56;
+    public const int LayoutCountOffset = 60;
+    public const int ProfileCountOffset = 64;
+    /// <summary>u32: bytes of the name tables.</summary>
+    public const int NamesLengthOffset = 68;
+    public const int HeaderLength = 72;
+
+    // A profile record; its globals' addresses (u32 each) follow.
+    public const int KeyLength = 20;
+    public const int ProfileGuidOffset = 0;
+    public const int ProfileAgeOffset = 16;
+    /// <summary>Four u16: 10, 0, 19041, 329.</summary>
+    public const int ProfileVersionOffset = 20;
+    /// <summary>u32: index of the layout.</summary>
+    public const int ProfileLayoutOffset = 28;
+    public const int ProfileGlobalsOffset = 32;
+
+    /// <summary>A size, place or address that the build does not have.</summary>
+    public const uint None = 0xFFFFFFFF;
+
+    // A field's place: offset in bits 0 to 19, bit position in 20 to 25, bit length (0 = whole field, 1 to 63) in 26 to 31.
+    public const int PlaceOffsetBits = 20;
+    public const int PlacePositionBits = 6;
+
+    // Limits: a pack that says more is refused before anything is allocated for it.
+    public const int MaxLength = 64 << 20;
+    public const int MaxColumns = 1 << 16;
+    public const int MaxProfiles = 1 << 16;
+
+    public static uint Pack(FieldPlace place) =>
+        (uint)place.Offset | ((uint)place.BitPosition << PlaceOffsetBits) | ((uint)place.BitLength << (PlaceOffsetBits + PlacePositionBits));
+
+    public static FieldPlace Unpack(uint value) => new(
+        (int)(value & ((1u << PlaceOffsetBits) - 1)),
+        (int)((value >> PlaceOffsetBits) & ((1u << PlacePositionBits) - 1)),
+        (int)(value >> (PlaceOffsetBits + PlacePositionBits)));
+}

@@ -1,0 +1,208 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Forengate.Symbols;
+
+/// <summary>Many kernels' profiles in one checked block of bytes, keyed by PDB GUID and age. Immutable and safe for concurrent use.</summary>
+public sealed class ProfilePack
+{
+    private readonly byte[] _bytes;
+    private readonly int[] _structColumns;
+    private readonly int[] _fieldColumns;
+    private readonly int[] _globalColumns;
+    private readonly int _structCount;
+    private readonly int _layoutLength;
+    private readonly int _layoutsStart;
+    private readonly int _layoutCount;
+    private readonly int _profilesStart;
+    private readonly int _profileLength;
+
+    private ProfilePack(
+        string name, byte[] bytes, PackNames names, int layoutsStart, int layoutCount, int profilesStart, int profileCount)
+    {
+        Name = name;
+        _bytes = bytes;
+        Count = profileCount;
+        _structCount = names.Structs.Length;
+        _layoutLength = sizeof(uint) * (names.Structs.Length + names.Fields.Length);
+        _layoutsStart = layoutsStart;
+        _layoutCount = layoutCount;
+        _profilesStart = profilesStart;
+        _profileLength = PackLayout.ProfileGlobalsOffset + (sizeof(uint) * names.Globals.Length);
+        _structColumns = names.ColumnsOf(KernelSchema.Structs);
+        _fieldColumns = names.ColumnsOf(KernelSchema.Fields);
+        _globalColumns = names.GlobalColumns();
+    }
+
+    /// <summary>For people: "carried pack", a path.</summary>
+    public string Name { get; }
+
+    /// <summary>Profiles in the pack.</summary>
+    public int Count { get; }
+
+    /// <summary>Checks and opens a pack.</summary>
+    /// <param name="name">What to call it in messages.</param>
+    /// <param name="bytes">The whole pack; kept, and not to be changed.</param>
+    /// <exception cref="PackFormatException">The bytes are no pack, of another version, or damaged.</exception>
+    public static ProfilePack Open(string name, byte[] bytes)
+    {
+        if (bytes.Length < PackLayout.HeaderLength || U64(bytes, PackLayout.MagicOffset) != PackLayout.Magic)
+            throw new PackFormatException($"{name} is no profile pack");
+        var version = BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(PackLayout.VersionOffset));
+        if (version != PackLayout.Version)
+            throw new PackFormatException($"{name} is a profile pack of version {version}; this program reads version {PackLayout.Version}");
+        if (bytes.Length > PackLayout.MaxLength || U32(bytes, PackLayout.LengthOffset) != bytes.Length)
+            throw new PackFormatException($"{name} is truncated or padded: it has {bytes.Length} bytes and says {U32(bytes, PackLayout.LengthOffset)}");
+        Span<byte> digest = stackalloc byte[PackLayout.DigestLength];
+        SHA256.HashData(bytes.AsSpan(PackLayout.HeaderLength), digest);
+        if (!digest.SequenceEqual(bytes.AsSpan(PackLayout.DigestOffset, PackLayout.DigestLength)))
+            throw new PackFormatException($"{name} is damaged: its digest does not fit its content; get it anew");
+
+        var structs = CountAt(bytes, PackLayout.StructCountOffset, PackLayout.MaxColumns, name);
+        var fields = CountAt(bytes, PackLayout.FieldCountOffset, PackLayout.MaxColumns, name);
+        var globals = CountAt(bytes, PackLayout.GlobalCountOffset, PackLayout.MaxColumns, name);
+        var layouts = CountAt(bytes, PackLayout.LayoutCountOffset, PackLayout.MaxProfiles, name);
+        var profiles = CountAt(bytes, PackLayout.ProfileCountOffset, PackLayout.MaxProfiles, name);
+        var namesLength = U32(bytes, PackLayout.NamesLengthOffset);
+        var expected = PackLayout.HeaderLength + (long)namesLength + (layouts * 4L * (structs + fields))
+            + (profiles * (PackLayout.ProfileGlobalsOffset + (4L * globals)));
+        if (expected != bytes.Length)
+            throw new PackFormatException($"{name} is damaged: its tables need {expected} bytes, it has {bytes.Length}");
+
+        var names = PackNames.Read(bytes.AsSpan(PackLayout.HeaderLength, (int)namesLength), structs, fields, globals)
+            ?? throw new PackFormatException($"{name} is damaged: its name tables do not parse");
+        var layoutsStart = PackLayout.HeaderLength + (int)namesLength;
+        var pack = new ProfilePack(name, bytes, names, layoutsStart, layouts, layoutsStart + (layouts * 4 * (structs + fields)), profiles);
+        pack.CheckProfiles();
+        return pack;
+    }
+
+    /// <summary>Finds a kernel's profile; null where the pack has none.</summary>
+    public KernelProfile? Find(Guid guid, uint age)
+    {
+        Span<byte> key = stackalloc byte[PackLayout.KeyLength];
+        guid.TryWriteBytes(key);
+        BinaryPrimitives.WriteUInt32LittleEndian(key[PackLayout.ProfileAgeOffset..], age);
+        var (low, high) = (0, Count - 1);
+        while (low <= high)
+        {
+            var middle = (low + high) >>> 1;
+            var order = KeyOf(middle).SequenceCompareTo(key);
+            if (order == 0)
+                return new KernelProfile(this, middle);
+            if (order < 0)
+                low = middle + 1;
+            else
+                high = middle - 1;
+        }
+        return null;
+    }
+
+    /// <summary>Profile by position, 0 to <see cref="Count"/> - 1, in the order of their keys.</summary>
+    public KernelProfile this[int index]
+    {
+        get
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(index);
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(index, Count);
+            return new KernelProfile(this, index);
+        }
+    }
+
+    /// <summary>
+    /// Every offset the field has in any kernel of the pack, ascending. For the search before the build is known: what is the same in all builds needs no profile,
+    /// and what has four values can be tried four times.
+    /// </summary>
+    public IReadOnlyList<int> OffsetsOf(KernelField field)
+    {
+        var offsets = new SortedSet<int>();
+        for (var layout = 0; layout < _layoutCount; layout++)
+        {
+            if (PlaceOf(layout, field) is { } place)
+                offsets.Add(place.Offset);
+        }
+        return [.. offsets];
+    }
+
+    /// <summary>Every size the structure has in any kernel of the pack, ascending.</summary>
+    public IReadOnlyList<int> SizesOf(KernelStruct type)
+    {
+        var sizes = new SortedSet<int>();
+        for (var layout = 0; layout < _layoutCount; layout++)
+        {
+            if (SizeOf(layout, type) is { } size)
+                sizes.Add(size);
+        }
+        return [.. sizes];
+    }
+
+    internal int LayoutOf(int profile) => (int)U32(_bytes, ProfileStart(profile) + PackLayout.ProfileLayoutOffset);
+
+    internal CodeViewRecord CodeViewOf(int profile)
+    {
+        var record = _bytes.AsSpan(ProfileStart(profile), PackLayout.KeyLength);
+        return new CodeViewRecord(
+            PackNames.KernelPdb, new Guid(record[..PackLayout.ProfileAgeOffset]), BinaryPrimitives.ReadUInt32LittleEndian(record[PackLayout.ProfileAgeOffset..]));
+    }
+
+    internal Version VersionOf(int profile)
+    {
+        var parts = _bytes.AsSpan(ProfileStart(profile) + PackLayout.ProfileVersionOffset, 4 * sizeof(ushort));
+        return new Version(
+            BinaryPrimitives.ReadUInt16LittleEndian(parts), BinaryPrimitives.ReadUInt16LittleEndian(parts[2..]),
+            BinaryPrimitives.ReadUInt16LittleEndian(parts[4..]), BinaryPrimitives.ReadUInt16LittleEndian(parts[6..]));
+    }
+
+    internal int? SizeOf(int layout, KernelStruct type) =>
+        Column(_structColumns, (int)type) is { } column ? Value(_layoutsStart + (layout * _layoutLength) + (sizeof(uint) * column)) : null;
+
+    internal FieldPlace? PlaceOf(int layout, KernelField field)
+    {
+        if (Column(_fieldColumns, (int)field) is not { } column)
+            return null;
+        var value = U32(_bytes, _layoutsStart + (layout * _layoutLength) + (sizeof(uint) * (_structCount + column)));
+        return value == PackLayout.None ? null : PackLayout.Unpack(value);
+    }
+
+    internal uint? RvaOf(int profile, KernelGlobal global)
+    {
+        if (Column(_globalColumns, (int)global) is not { } column)
+            return null;
+        var value = U32(_bytes, ProfileStart(profile) + PackLayout.ProfileGlobalsOffset + (sizeof(uint) * column));
+        return value == PackLayout.None ? null : value;
+    }
+
+    private void CheckProfiles()
+    {
+        for (var i = 0; i < Count; i++)
+        {
+            if ((uint)LayoutOf(i) >= (uint)_layoutCount)
+                throw new PackFormatException($"{Name} is damaged: profile {i} names layout {(uint)LayoutOf(i)} of {_layoutCount}");
+            if (i > 0 && KeyOf(i - 1).SequenceCompareTo(KeyOf(i)) >= 0)
+                throw new PackFormatException($"{Name} is damaged: its profiles are not in order");
+        }
+    }
+
+    private static int? Column(int[] columns, int member) => (uint)member < (uint)columns.Length && columns[member] >= 0 ? columns[member] : null;
+
+    private int? Value(int offset)
+    {
+        var value = U32(_bytes, offset);
+        return value > int.MaxValue ? null : (int)value;
+    }
+
+    private int ProfileStart(int profile) => _profilesStart + (profile * _profileLength);
+
+    private ReadOnlySpan<byte> KeyOf(int profile) => _bytes.AsSpan(ProfileStart(profile), PackLayout.KeyLength);
+
+    private static int CountAt(byte[] bytes, int offset, int most, string name)
+    {
+        var count = U32(bytes, offset);
+        return count <= most ? (int)count : throw new PackFormatException($"{name} is damaged: a table of {count} entries");
+    }
+
+    private static uint U32(byte[] bytes, int offset) => BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(offset));
+
+    private static ulong U64(byte[] bytes, int offset) => BinaryPrimitives.ReadUInt64LittleEndian(bytes.AsSpan(offset));
+}

@@ -1,0 +1,54 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace Forengate.Symbols;
+
+/// <summary>Where profiles are looked for, in order. Today: the packs carried with the program.</summary>
+public sealed class ProfileStore
+{
+    private const string CarriedResource = "Forengate.Symbols.Packs.carried.pack";
+    private static readonly Lazy<ProfileStore> CarriedStore = new(OpenCarried);
+
+    private readonly ProfilePack[] _packs;
+
+    public ProfileStore(IEnumerable<ProfilePack> packs) => _packs = [.. packs];
+
+    /// <summary>The pack inside the program.</summary>
+    public static ProfileStore Carried => CarriedStore.Value;
+
+    public IReadOnlyList<ProfilePack> Packs => _packs;
+
+    /// <summary>Finds the profile of a kernel.</summary>
+    /// <param name="symbols">The kernel's CodeView record.</param>
+    /// <param name="tried">What was searched, for people: said when nothing was found.</param>
+    public KernelProfile? Find(CodeViewRecord symbols, out string tried)
+    {
+        foreach (var pack in _packs)
+        {
+            if (pack.Find(symbols.Guid, symbols.Age) is { } profile)
+            {
+                tried = pack.Name;
+                return profile;
+            }
+        }
+        tried = _packs.Length == 0 ? "no pack at hand" : string.Join(", ", _packs.Select(pack => $"{pack.Name} ({pack.Count} kernels)"));
+        return null;
+    }
+
+    /// <summary>Every offset a field has in any known kernel, ascending.</summary>
+    public IReadOnlyList<int> OffsetsOf(KernelField field) =>
+        _packs.Length == 1 ? _packs[0].OffsetsOf(field) : [.. _packs.SelectMany(pack => pack.OffsetsOf(field)).Distinct().Order()];
+
+    /// <summary>Every size a structure has in any known kernel, ascending.</summary>
+    public IReadOnlyList<int> SizesOf(KernelStruct type) =>
+        _packs.Length == 1 ? _packs[0].SizesOf(type) : [.. _packs.SelectMany(pack => pack.SizesOf(type)).Distinct().Order()];
+
+    [SuppressMessage("Design", "CA1065", Justification = "A program whose own pack is damaged cannot go on; the build's tests see to it that it isn't.")]
+    private static ProfileStore OpenCarried()
+    {
+        using var stream = typeof(ProfileStore).Assembly.GetManifestResourceStream(CarriedResource)
+            ?? throw new PackFormatException("the program was built without its carried pack");
+        var bytes = new byte[stream.Length];
+        stream.ReadExactly(bytes);
+        return new ProfileStore([ProfilePack.Open("carried pack", bytes)]);
+    }
+}

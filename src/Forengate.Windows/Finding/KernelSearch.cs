@@ -1,0 +1,255 @@
+using Forengate.Memory;
+using Forengate.Symbols;
+
+namespace Forengate.Windows;
+
+/// <summary>Looks for the kernel on every way there is, the fastest first, and remembers what each gave.</summary>
+internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimits limits, CancellationToken ct)
+{
+    private readonly SearchBudget _budget = new(limits);
+    private readonly List<Fact> _tried = [];
+    private readonly List<string> _rejected = [];
+    private readonly HashSet<(ulong Table, int Levels)> _tables = [];
+    private KernelCandidate? _withoutProfile;
+    private string? _profilesSearched;
+    private string? _openingFailed;
+    private (WindowsSystem System, KernelOpening.Standing Standing)? _best;
+
+    public WindowsSearch Run()
+    {
+        if (view.Memory.Ranges.Count == 0)
+            return new WindowsSearch(null, [], "the view holds no memory at all: nothing to look for Windows in");
+        if (ByRegisters() || ByLowStub() || BySearch(out _))
+            return new WindowsSearch(_best!.Value.System, _best.Value.System.KernelFacts, null);
+        return Failure();
+    }
+
+    private bool ByRegisters()
+    {
+        if (view.Cpus.Count == 0)
+        {
+            _tried.Add(new Fact("kernel by registers", null, "the view has no registers"));
+            return false;
+        }
+        var tables = RegisterHints.Tables(view.Cpus)
+            .Concat(RegisterHints.ShadowedTables(view.Memory, view.Cpus, KernelLayouts.ShadowedTableOffsets(profiles)));
+        var count = 0;
+        foreach (var table in tables)
+        {
+            if (++count > limits.DirectoryTableBases)
+                break;
+            if (TryTable(table.Base, table.Levels, table.How, space => FromCode(space, view.Cpus)))
+                return true;
+        }
+        if (count == 0)
+            _tried.Add(new Fact("kernel by registers", null, $"CR3 is unknown on all {view.Cpus.Count} vCPUs"));
+        return false;
+    }
+
+    private bool ByLowStub()
+    {
+        var stubs = LowStub.Find(view.Memory);
+        foreach (var stub in stubs)
+        {
+            if (TryTable(
+                stub.DirectoryTableBase, null, $"CR3 in the processor start block at {stub.Page}",
+                space => new KernelImageFinder(space, limits, _budget).FindBelow(stub.KernelEntry, ct) is { } image
+                    ? (image, $"below the kernel entry {stub.KernelEntry} of the processor start block at {stub.Page}")
+                    : null))
+                return true;
+        }
+        if (stubs.Count == 0)
+            _tried.Add(new Fact("processor start block", null, "no such page below 0xa0000"));
+        return false;
+    }
+
+    private bool BySearch(out MemorySearch search)
+    {
+        search = MemorySearch.Run(view.Memory, limits, ct);
+        _search = search;
+        var records = search.Records;
+        _tried.Add(new Fact(
+            "search", null,
+            $"{search.Pages:#,0} pages: {search.Tables.Count} that refer to themselves as a top page table does, {records.Count} CodeView records of kernels"));
+
+        // All processes share the kernel's half: one of each group of tables with the same entry for the kernel's images is enough, unless it leads nowhere.
+        foreach (var table in OnePerKernel(search.Tables))
+        {
+            TryTable(table.Value, null, $"self-referring page table at {table}", space => FromRecords(space, records), keepLooking: true);
+            if (_best is null)
+                TryTable(table.Value, null, $"self-referring page table at {table}", FromHeaders, keepLooking: true, again: true);
+        }
+        return _best is not null;
+    }
+
+    private MemorySearch? _search;
+
+    /// <summary>Follows one table: valid, leads to a kernel, kernel has a profile, the profile's globals confirm it.</summary>
+    private bool TryTable(
+        ulong table, int? levels, string how, Func<AddressSpace, (KernelImage Image, string How)?> find, bool keepLooking = false, bool again = false)
+    {
+        foreach (var depth in levels is { } known ? [known] : new[] { 4, 5 })
+        {
+            ct.ThrowIfCancellationRequested();
+            if (!_tables.Add((table, depth)) && !again)
+                continue;
+            var space = new WindowsAddressSpace(view.Memory, table, depth);
+            if (SharedPageCheck.Judge(space) is { } complaint)
+            {
+                _tried.Add(new Fact("directory table base", null, $"0x{table:x} ({how}): {complaint}"));
+                continue;
+            }
+            if (find(space) is not { } found)
+            {
+                _tried.Add(new Fact("kernel image", null, $"through 0x{table:x} ({how}): no image of a kernel where it was looked for"));
+                continue;
+            }
+            if (Judge(new KernelCandidate(space, found.Image, how, found.How)) && !keepLooking)
+                return true;
+        }
+        return false;
+    }
+
+    private bool Judge(KernelCandidate candidate)
+    {
+        if (profiles.Find(candidate.Image.CodeView, out var searched) is not { } profile)
+        {
+            _withoutProfile ??= candidate;
+            _profilesSearched = searched;
+            return false;
+        }
+        var (system, standing, reason) = KernelOpening.Open(view, candidate, profile, limits, ct);
+        if (system is null)
+        {
+            _openingFailed ??= reason;
+            _tried.Add(new Fact("kernel", null, $"{candidate.Image.CodeView} at {candidate.Image.Base} through {candidate.TableHow}: {reason}"));
+            return false;
+        }
+        if (_best is not { } best || standing.CompareTo(best.Standing) > 0)
+            _best = (system, standing);
+        return true;
+    }
+
+    private (KernelImage, string)? FromCode(AddressSpace space, IReadOnlyList<CpuState> cpus)
+    {
+        var finder = new KernelImageFinder(space, limits, _budget);
+        foreach (var hint in RegisterHints.CodeAddresses(space, cpus))
+        {
+            if (finder.FindBelow(hint.Address, ct) is { } image)
+                return (image, $"PE header found page by page below {hint.Address} ({hint.How})");
+        }
+        _rejected.AddRange(finder.Rejected);
+        return null;
+    }
+
+    private (KernelImage, string)? FromRecords(AddressSpace space, List<MemorySearch.Record> records)
+    {
+        if (records.Count == 0)
+            return null;
+        var finder = new KernelImageFinder(space, limits, _budget);
+        (KernelImage, string)? found = null;
+        new MappedImages(space, limits, _budget).Walk(
+            (address, page, size) =>
+            {
+                foreach (var record in records)
+                {
+                    var distance = record.At.Value - page.Value;
+                    if (distance < size && finder.FindBelow(address + distance, ct) is { } image && image.CodeView == record.CodeView)
+                    {
+                        found = (image, $"CodeView record at physical {record.At}, mapped at {address + distance}, PE header below it");
+                        return true;
+                    }
+                }
+                return false;
+            },
+            ct);
+        _rejected.AddRange(finder.Rejected);
+        return found;
+    }
+
+    private (KernelImage, string)? FromHeaders(AddressSpace space)
+    {
+        var finder = new KernelImageFinder(space, limits, _budget);
+        (KernelImage, string)? found = null;
+        new MappedImages(space, limits, _budget).Walk(
+            (address, page, size) =>
+            {
+                for (var offset = 0UL; offset < size; offset += Page.Size)
+                {
+                    if (view.Memory.TryRead(page + offset, out ushort magic) && magic == LoadedImage.Mz && finder.TryReadKernel(address + offset) is { } image)
+                    {
+                        found = (image, $"PE header met at {address + offset} while walking all kernel mappings");
+                        return true;
+                    }
+                }
+                return false;
+            },
+            ct);
+        _rejected.AddRange(finder.Rejected);
+        return found;
+    }
+
+    private IEnumerable<PhysicalAddress> OnePerKernel(List<PhysicalAddress> tables)
+    {
+        const int imageSlot = 0x1F0 * sizeof(ulong);
+        var seen = new HashSet<ulong>();
+        var later = new List<PhysicalAddress>();
+        var count = 0;
+        foreach (var table in tables)
+        {
+            view.Memory.TryRead(table + imageSlot, out ulong entry);
+            if (!seen.Add(entry & PageTableEntry.AddressMask))
+            {
+                later.Add(table);
+                continue;
+            }
+            if (++count > limits.DirectoryTableBases)
+                yield break;
+            yield return table;
+        }
+        foreach (var table in later)
+        {
+            if (_best is not null || _withoutProfile is not null || ++count > limits.DirectoryTableBases)
+                yield break;
+            yield return table;
+        }
+    }
+
+    private WindowsSearch Failure()
+    {
+        var facts = new List<Fact>();
+        if (_withoutProfile is { } seen)
+        {
+            var version = FileVersion.Read(seen.Space, seen.Image, ct);
+            facts.Add(new Fact("directory table base", $"0x{seen.Space.DirectoryTableBase.Value:x}", seen.TableHow));
+            facts.Add(new Fact("kernel base", seen.Image.Base.ToString(), seen.ImageHow));
+            facts.Add(new Fact("kernel symbols", seen.Image.CodeView.ToString(), "the CodeView record its debug directory names"));
+            facts.Add(new Fact("kernel file version", version, version is null ? "its version resource is not in memory" : "its version resource"));
+            facts.Add(new Fact("profile", null, $"none for it in: {_profilesSearched}"));
+            facts.AddRange(_tried);
+            return new WindowsSearch(
+                null, facts,
+                $"a Windows kernel{(version is null ? "" : $" {version}")} is at {seen.Image.Base}, but no profile knows {seen.Image.CodeView}: give its symbols with --symbols");
+        }
+
+        facts.AddRange(_tried);
+        facts.AddRange(_rejected.Distinct().Take(limits.Warnings).Select(static line => new Fact("kernel image", null, line)));
+        if (_openingFailed is not null)
+            return new WindowsSearch(null, facts, $"a Windows kernel is there, but not all that it needs: {_openingFailed}; is memory missing from the image?");
+        if (_rejected.Count > 0)
+            return new WindowsSearch(null, facts, $"the Windows here is not for x64, the only kind read so far: {_rejected[0]}");
+        if (_search is { LooksEncrypted: true })
+            return new WindowsSearch(null, facts, "no Windows kernel: nearly all of memory looks random, as in an encrypted guest (SEV, TDX); capture it from inside the guest");
+        if (_search is { Records: [var record, ..] })
+        {
+            return new WindowsSearch(
+                null, facts,
+                KernelPdbNames.IsX86Only(record.CodeView.Name)
+                    ? $"the Windows here is a 32-bit one ({record.CodeView} at physical {record.At}); only x64 is read so far"
+                    : $"a kernel's CodeView record ({record.CodeView}) lies at physical {record.At}, but no page table leads to it: is the image whole, are its ranges right?");
+        }
+        return new WindowsSearch(
+            null, facts,
+            $"no Windows kernel in this memory: {view.Cpus.Count} vCPUs' registers, the start block below 640 KiB and a search over {_search?.Pages ?? 0:#,0} pages led to none; is it a Windows guest, and the image whole?");
+    }
+}

@@ -1,0 +1,161 @@
+using System.Buffers.Binary;
+using Forengate.Memory;
+
+namespace Forengate.Windows;
+
+/// <summary>Looks for EPROCESS structures in all of memory.</summary>
+internal sealed class ProcessScan
+{
+    /// <summary>Pool and kernel data align processes at least so.</summary>
+    private const int Alignment = 16;
+
+    /// <summary>Type in byte 0 (its bit 7 is a lock) and size in byte 2 of a dispatcher header; what is between and behind changes while a process lives.</summary>
+    private const uint PatternMask = 0x00FF_007F;
+
+    /// <summary>100 ns from 1601 to 1990: no x64 Windows has run before.</summary>
+    private const ulong Earliest = 142079 * OneDay;
+
+    private const ulong OneDay = 864_000_000_000;
+
+    private readonly WindowsSystem _system;
+    private readonly ProcessLayout _layout;
+    private readonly CancellationToken _ct;
+    private readonly Lock _lock = new();
+    private readonly List<(PhysicalAddress At, byte[] Head)> _hits = [];
+    private readonly uint _pattern;
+    private readonly string _patternHow;
+
+    /// <summary>Bytes of a hit kept: everything up to the end of the lists in the header of <c>_KPROCESS</c>.</summary>
+    private readonly int _headLength;
+
+    public ProcessScan(WindowsSystem system, CancellationToken ct)
+    {
+        _system = system;
+        _layout = system.Layouts.Process;
+        _ct = ct;
+        _headLength = Math.Max(_layout.KernelThreadListHead, Math.Max(_layout.ProfileListHead, _layout.HeaderWaitListHead)) + LinkedListWalk.EntrySize;
+        (_pattern, _patternHow) = system.SystemProcess is { } own && system.Kernel.TryRead(own + (ulong)_layout.HeaderType, out uint header)
+            ? (header & PatternMask, "the System process's dispatcher header")
+            : (3u | ((uint)(_layout.KProcessSize / 4 & 0xFF) << 16), "type 3 and the size of _KPROCESS in dwords");
+    }
+
+    public Listing<Process> Run(IProgress<double>? progress)
+    {
+        var warnings = new WarningList(_system.Limits.Warnings);
+        var listed = ProcessList.Walk(_system, warnings, _ct);
+        PageScan.Run(_system.View.Memory, Visit, _ct, progress);
+        _hits.Sort(static (left, right) => left.At.CompareTo(right.At));
+
+        var listedAt = listed.Select(static process => process.Address).ToHashSet();
+        var reader = new ProcessReader(_system.Kernel, _layout);
+        var found = new Dictionary<VirtualAddress, Process>();
+        var unmapped = 0;
+        foreach (var (at, head) in _hits)
+        {
+            _ct.ThrowIfCancellationRequested();
+            if (AddressOf(at, head) is not { } eprocess)
+            {
+                unmapped++;
+                continue;
+            }
+            if (found.ContainsKey(eprocess) || !reader.TryRead(eprocess, out var bytes))
+                continue;
+            var isListed = listedAt.Contains(eprocess);
+            if (isListed || IsSane(eprocess, bytes))
+                found.Add(eprocess, reader.Describe(eprocess, bytes, FoundBy.Scan, isListed));
+        }
+
+        if (unmapped > 0)
+            warnings.Add($"scan: {unmapped} places look like a process, but the kernel maps them nowhere (remains of an earlier boot, or another system's memory)");
+        var missed = listedAt.Count(address => !found.ContainsKey(address));
+        if (missed > 0)
+            warnings.Add($"scan: {missed} listed processes do not bear the pattern ({_patternHow}): look at them by the list");
+        if (found.Count == 0)
+            warnings.Add($"scan: nothing in memory bears {_patternHow} and passes");
+        return new Listing<Process>([.. found.Values.OrderBy(static process => process.Id).ThenBy(static process => process.CreateTime)], warnings.ToList());
+    }
+
+    private void Visit(PhysicalAddress start, ReadOnlySpan<byte> bytes)
+    {
+        List<(PhysicalAddress, byte[])>? hits = null;
+        for (var offset = AlignedPattern.IndexOf(bytes, 0, _pattern, PatternMask); offset >= 0; offset = AlignedPattern.IndexOf(bytes, offset + Alignment, _pattern, PatternMask))
+        {
+            if (offset + _headLength <= bytes.Length)
+            {
+                var head = bytes.Slice(offset, _headLength);
+                if (HasListHeads(head))
+                    (hits ??= []).Add((start + (ulong)offset, head.ToArray()));
+                continue;
+            }
+            var behind = new byte[_headLength];
+            if (_system.View.Memory.TryRead(start + (ulong)offset, behind) && HasListHeads(behind))
+                (hits ??= []).Add((start + (ulong)offset, behind));
+        }
+        if (hits is null)
+            return;
+        lock (_lock)
+        {
+            if (_hits.Count < _system.Limits.Processes * 4)
+                _hits.AddRange(hits);
+        }
+    }
+
+    private bool HasListHeads(ReadOnlySpan<byte> head) =>
+        IsListHead(head[_layout.HeaderWaitListHead..]) && IsListHead(head[_layout.ProfileListHead..]) && IsListHead(head[_layout.KernelThreadListHead..]);
+
+    private bool IsListHead(ReadOnlySpan<byte> bytes)
+    {
+        var links = LinkedListWalk.From(bytes);
+        return KernelPointers.IsObject(links.Flink, _system.Levels) && KernelPointers.IsObject(links.Blink, _system.Levels);
+    }
+
+    /// <summary>The virtual address of a hit: an empty list in its header points to itself, a thread of it points back.</summary>
+    private VirtualAddress? AddressOf(PhysicalAddress at, ReadOnlySpan<byte> head)
+    {
+        foreach (var list in (ReadOnlySpan<int>)[_layout.ProfileListHead, _layout.HeaderWaitListHead, _layout.KernelThreadListHead])
+        {
+            var links = LinkedListWalk.From(head[list..]);
+            if (links.Flink == links.Blink && Leads(links.Flink - (ulong)list, at))
+                return links.Flink - (ulong)list;
+        }
+        var threads = LinkedListWalk.From(head[_layout.KernelThreadListHead..]);
+        foreach (var entry in (ReadOnlySpan<VirtualAddress>)[threads.Flink, threads.Blink])
+        {
+            var thread = entry - (ulong)_system.Layouts.Thread.KernelThreadListEntry;
+            if (_system.Kernel.TryReadPointer(thread + (ulong)_system.Layouts.Thread.Process, out var process) && Leads(process, at))
+                return process;
+        }
+        return null;
+    }
+
+    private bool Leads(VirtualAddress address, PhysicalAddress to) =>
+        address.PageOffset == to.PageOffset && KernelPointers.IsObject(address, _system.Levels)
+        && _system.Kernel.Translate(address) is { Ok: true } translation && translation.Address == to;
+
+    private bool IsSane(VirtualAddress eprocess, ReadOnlySpan<byte> bytes)
+    {
+        var id = Qword(bytes, _layout.UniqueProcessId);
+        var table = KernelPointers.TableBase(Qword(bytes, _layout.DirectoryTableBase));
+        if (id == 0 || id > uint.MaxValue || id % 4 != 0 || table == 0
+            || _system.View.Memory.StateOf(new PhysicalAddress(table)) == PageState.Missing)
+            return false;
+
+        var (created, ended) = (Qword(bytes, _layout.CreateTime), Qword(bytes, _layout.ExitTime));
+        var now = _system.SharedData?.SystemTime is { } time and not 0 ? time + OneDay : ulong.MaxValue;
+        if ((created != 0 && (created < Earliest || created > now)) || (ended != 0 && (ended < created || ended > now)))
+            return false;
+
+        var links = LinkedListWalk.From(bytes[_layout.ActiveProcessLinks..]);
+        var linked = KernelPointers.IsObject(links.Flink, _system.Levels) && KernelPointers.IsObject(links.Blink, _system.Levels);
+        var cleared = links.Flink.IsNull && links.Blink.IsNull;
+        return (linked || cleared) && IsWholeList(eprocess + (ulong)_layout.KernelThreadListHead, LinkedListWalk.From(bytes[_layout.KernelThreadListHead..]));
+    }
+
+    /// <summary>Both neighbours of a list's head point back to it.</summary>
+    private bool IsWholeList(VirtualAddress head, LinkedListWalk.Links links) =>
+        (links.Flink == head && links.Blink == head)
+        || (LinkedListWalk.TryReadLinks(_system.Kernel, links.Flink, out var next) && next.Blink == head
+            && LinkedListWalk.TryReadLinks(_system.Kernel, links.Blink, out var last) && last.Flink == head);
+
+    private static ulong Qword(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt64LittleEndian(bytes[offset..]);
+}
