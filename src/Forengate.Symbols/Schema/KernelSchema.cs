@@ -151,7 +151,7 @@ public static class KernelSchema
         "_ETIMER",
         "_KDPC_DATA",
         "_KEVENT",
-        "_KQUEUE|_KPRIQUEUE",
+        "_KQUEUE",
         "_KPRIQUEUE",
         "_XSTATE_FEATURE",
         "_DUMP_STACK_CONTEXT",
@@ -179,7 +179,7 @@ public static class KernelSchema
         "_ALPC_COMMUNICATION_INFO",
         "_HCELL",
         "_HVP_VIEW_MAP",
-        "_HVP_VIEW|_CM_VIEW_OF_FILE",
+        "_CM_VIEW_OF_FILE",
         "_CM_BIG_DATA",
         "_CM_KEY_SECURITY",
         "_CHILD_LIST",
@@ -1066,7 +1066,8 @@ public static class KernelSchema
         new(KernelStruct.EPROCESS, "WriteTransferCount"),
         new(KernelStruct.EPROCESS, "OtherTransferCount"),
         new(KernelStruct.EPROCESS, "AweInfo"),
-        new(KernelStruct.EPROCESS, "PhysicalVadRoot|VadPhysicalPages"),
+        new(KernelStruct.EPROCESS, "PhysicalVadRoot"),
+        new(KernelStruct.EPROCESS, "VadPhysicalPages"),
         new(KernelStruct.EPROCESS, "AlpcContext"),
         new(KernelStruct.EPROCESS, "CreateInterruptTime"),
         new(KernelStruct.EPROCESS, "CreateUnbiasedInterruptTime"),
@@ -1295,7 +1296,7 @@ public static class KernelSchema
         new(KernelStruct.EJOB, "PriorityClass"),
         new(KernelStruct.EJOB, "NestingDepth"),
         new(KernelStruct.EJOB, "SequenceNumber"),
-        new(KernelStruct.EJOB, "ServerSiloGlobals|ContainerId"),
+        new(KernelStruct.EJOB, "ServerSiloGlobals"),
         new(KernelStruct.EPARTITION, "MmPartition"),
         new(KernelStruct.EPARTITION, "CcPartition"),
         new(KernelStruct.EPARTITION, "ExPartition"),
@@ -1483,7 +1484,8 @@ public static class KernelSchema
         new(KernelStruct.KDPC, "SystemArgument1"),
         new(KernelStruct.KDPC, "SystemArgument2"),
         new(KernelStruct.KDPC, "TargetInfoAsUlong"),
-        new(KernelStruct.KDPC_DATA, "DpcList|DpcListHead"),
+        new(KernelStruct.KDPC_DATA, "DpcList"),
+        new(KernelStruct.KDPC_DATA, "DpcListHead"),
         new(KernelStruct.KDPC_DATA, "DpcLock"),
         new(KernelStruct.KDPC_DATA, "DpcQueueDepth"),
         new(KernelStruct.KDPC_DATA, "DpcCount"),
@@ -2021,9 +2023,9 @@ public static class KernelSchema
         new(KernelStruct.HVP_VIEW_MAP, "ProcessTuple"),
         new(KernelStruct.HVP_VIEW_MAP, "Flags"),
         new(KernelStruct.HVP_VIEW_MAP, "ViewTree"),
-        new(KernelStruct.HVP_VIEW, "ViewAddress"),
-        new(KernelStruct.HVP_VIEW, "FileOffset"),
-        new(KernelStruct.HVP_VIEW, "Size"),
+        new(KernelStruct.CM_VIEW_OF_FILE, "ViewAddress"),
+        new(KernelStruct.CM_VIEW_OF_FILE, "FileOffset"),
+        new(KernelStruct.CM_VIEW_OF_FILE, "Size"),
         new(KernelStruct.CM_KEY_NODE, "AccessBits"),
         new(KernelStruct.CM_KEY_NODE, "ChildHiveReference"),
         new(KernelStruct.CM_KEY_NODE, "ValueList.Count"),
@@ -2059,7 +2061,8 @@ public static class KernelSchema
         new(KernelStruct.CM_KEY_CONTROL_BLOCK, "KeyHash.ConvKey|ConvKey"),
         new(KernelStruct.CM_KEY_CONTROL_BLOCK, "NextHash"),
         new(KernelStruct.CM_KEY_CONTROL_BLOCK, "CachedSecurity"),
-        new(KernelStruct.CM_KEY_CONTROL_BLOCK, "ValueCache|ValueList"),
+        new(KernelStruct.CM_KEY_CONTROL_BLOCK, "ValueCache"),
+        new(KernelStruct.CM_KEY_CONTROL_BLOCK, "ValueList"),
         new(KernelStruct.CM_KEY_CONTROL_BLOCK, "HashKey"),
         new(KernelStruct.CM_KEY_CONTROL_BLOCK, "IndexHint"),
         new(KernelStruct.CM_KEY_CONTROL_BLOCK, "SubKeyCount"),
@@ -2076,7 +2079,8 @@ public static class KernelSchema
         new(KernelStruct.CM_KEY_CONTROL_BLOCK, "SequenceNumber"),
         new(KernelStruct.CM_KEY_CONTROL_BLOCK, "LayerInfo"),
         new(KernelStruct.CM_KEY_CONTROL_BLOCK, "LayerHeight"),
-        new(KernelStruct.CM_KEY_CONTROL_BLOCK, "Delete|Discarded"),
+        new(KernelStruct.CM_KEY_CONTROL_BLOCK, "Delete"),
+        new(KernelStruct.CM_KEY_CONTROL_BLOCK, "Discarded"),
         new(KernelStruct.CM_KEY_HASH, "ConvKey"),
         new(KernelStruct.CM_KEY_HASH, "NextHash"),
         new(KernelStruct.CM_KEY_HASH, "KeyHive"),
@@ -2291,7 +2295,8 @@ public static class KernelSchema
         new(KernelStruct.MMPAGING_FILE, "PeakUsage"),
         new(KernelStruct.MMPAGING_FILE, "HighestPage"),
         new(KernelStruct.MMPAGING_FILE, "FreeReservationSpace"),
-        new(KernelStruct.MMPAGING_FILE, "Bitmaps|Bitmap"),
+        new(KernelStruct.MMPAGING_FILE, "Bitmaps"),
+        new(KernelStruct.MMPAGING_FILE, "Bitmap"),
         new(KernelStruct.MMPAGING_FILE, "VirtualStorePagefile"),
         new(KernelStruct.MMPAGING_FILE, "SwapSupported"),
         new(KernelStruct.MMPAGING_FILE, "WsSwapPagefile"),
@@ -2637,8 +2642,15 @@ public static class KernelSchema
     }
 
     /// <summary>A global by its symbol; null where the schema has none. For people's questions: code uses the enum.</summary>
-    public static KernelGlobal? FindGlobal(string name) =>
-        Array.IndexOf(GlobalNames, name) is var i and >= 0 ? (KernelGlobal)i : Enum.TryParse<KernelGlobal>(name, out var global) && Enum.IsDefined(global) ? global : null;
+    public static KernelGlobal? FindGlobal(string name)
+    {
+        for (var i = 0; i < GlobalNames.Length; i++)
+        {
+            if (GlobalNames[i] == name || ((KernelGlobal)i).ToString() == name)
+                return (KernelGlobal)i;
+        }
+        return null;
+    }
 
     /// <summary>Microsoft's name of a field: <c>_EPROCESS.Wow64Process</c>.</summary>
     public static string NameOf(KernelField field) => $"{First(StructNames[(int)FieldNames[(int)field].Struct])}.{First(FieldNames[(int)field].Name)}";

@@ -164,7 +164,7 @@ public enum KernelStruct : ushort
     ALPC_COMMUNICATION_INFO,
     HCELL,
     HVP_VIEW_MAP,
-    HVP_VIEW,
+    CM_VIEW_OF_FILE,
     CM_BIG_DATA,
     CM_KEY_SECURITY,
     CHILD_LIST,
