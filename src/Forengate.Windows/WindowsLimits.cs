@@ -10,11 +10,17 @@ public sealed class WindowsLimits
     /// <summary>How far below a kernel address the image's header is looked for, in bytes. Kernel images have stayed below 20 MiB.</summary>
     public ulong ImageSearchDistance { get; init; } = 64UL << 20;
 
-    /// <summary>Directory table bases tried, whatever they came from.</summary>
+    /// <summary>How often the whole <see cref="ImageSearchDistance"/> may be walked in vain, in one search for a kernel.</summary>
+    public int ImageSearches { get; init; } = 64;
+
+    /// <summary>Directory table bases tried, of each kind of origin.</summary>
     public int DirectoryTableBases { get; init; } = 256;
 
-    /// <summary>Page tables read while looking for where an image is mapped, for each directory table base.</summary>
+    /// <summary>Page tables read while looking for where an image is mapped, in one such walk.</summary>
     public int PageTables { get; init; } = 65_536;
+
+    /// <summary>Page tables read by all such walks of one search for a kernel.</summary>
+    public int PageTablesInAll { get; init; } = 1 << 20;
 
     /// <summary>CodeView records of kernels followed up.</summary>
     public int KernelRecords { get; init; } = 64;

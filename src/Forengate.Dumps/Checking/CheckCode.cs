@@ -28,6 +28,8 @@ public static class CheckCode
     public const string Processes = "processes";
 
     public const string ProcessorBlock = "processor-block";
+    /// <summary>The thread and process that run on a processor.</summary>
+    public const string Thread = "thread";
     public const string Context = "context";
     public const string ContextSwapped = "context-swapped";
     public const string SpecialRegisters = "special-registers";

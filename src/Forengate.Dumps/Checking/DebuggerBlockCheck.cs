@@ -10,6 +10,15 @@ internal static class DebuggerBlockCheck
     private const int HeaderSize = 0x18;
     private const ushort DosMark = 0x5A4D;
 
+    /// <summary>The least that names where contexts are (OffsetPrcbContext at 0x338): Windows 7's block.</summary>
+    private const uint MinUsefulSize = 0x340;
+
+    /// <summary>Several times what any version has.</summary>
+    private const uint MaxSize = 0x2000;
+
+    /// <summary>A word of KDBG with the paging levels in bits 2 to 5: what current debuggers read (docs/debugger-engine.md); 0 on builds that do not set it.</summary>
+    private const int PagingWord = 0x36;
+
     public static DebuggerBlock? Run(CrashDumpHeader64 header, AddressSpace space, WindowsSystem? windows, CheckFindings findings)
     {
         var address = new VirtualAddress(header.KdDebuggerDataBlock);
@@ -36,9 +45,9 @@ internal static class DebuggerBlockCheck
         }
 
         var size = BinaryPrimitives.ReadUInt32LittleEndian(head[(int)DebuggerDataField.Size..]);
-        if (size is < DebuggerData.MinSize or > DebuggerData.MaxSize)
+        if (size is < MinUsefulSize or > MaxSize)
         {
-            findings.Error(CheckCode.DebuggerData, $"KDBG at {address} says it has {size} bytes: it is damaged");
+            findings.Error(CheckCode.DebuggerData, $"KDBG at {address} says it has 0x{size:x} bytes: damaged, or too short to say where contexts are");
             return null;
         }
         var bytes = new byte[size];
@@ -57,10 +66,12 @@ internal static class DebuggerBlockCheck
         if (block.Pointer(DebuggerDataField.KernBase) is not { } kernel)
             findings.Error(CheckCode.DebuggerData, "KDBG names no kernel base");
         else if (!space.TryRead(kernel, out ushort mark) || mark != DosMark)
-            findings.Error(CheckCode.DebuggerData, $"KDBG's KernBase {kernel} is no image: its header cannot be read there");
+            findings.Warning(CheckCode.DebuggerData, $"KDBG's KernBase {kernel}: no image header can be read there; a debugger does not know the kernel's size and symbols");
         if (windows is not null && block.Pointer(DebuggerDataField.KernBase) != windows.Image.Base)
             findings.Error(CheckCode.DebuggerData, $"KDBG's KernBase is not the kernel's base {windows.Image.Base}");
 
+        if (block.Word((DebuggerDataField)PagingWord) >> 2 is var bits && (bits & 0xF) is not 0 and var levels && levels != space.Levels)
+            findings.Error(CheckCode.DebuggerData, $"KDBG says {levels} paging levels, the page tables have {space.Levels}: a debugger reads nothing further");
         List("PsLoadedModuleList", DebuggerDataField.PsLoadedModuleList, header.PsLoadedModuleList);
         List("PsActiveProcessHead", DebuggerDataField.PsActiveProcessHead, header.PsActiveProcessHead);
         if (block.Pointer(DebuggerDataField.MmPfnDatabase) is { } variable && space.TryRead(variable, out ulong database))
@@ -75,7 +86,7 @@ internal static class DebuggerBlockCheck
         {
             var inBlock = block.Pointer(field);
             if (inBlock?.Value != inHeader)
-                findings.Error(CheckCode.DebuggerData, $"{name}: the header says 0x{inHeader:x}, KDBG {inBlock?.ToString() ?? "nothing"}");
+                (field == DebuggerDataField.PsLoadedModuleList ? (Action<string, string>)findings.Error : findings.Warning)(CheckCode.DebuggerData, $"{name}: the header says 0x{inHeader:x}, KDBG {inBlock?.ToString() ?? "nothing"}");
         }
     }
 

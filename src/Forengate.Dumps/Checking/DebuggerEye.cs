@@ -41,19 +41,31 @@ internal sealed class DebuggerEye
         foreach (var levels in (ReadOnlySpan<int>)[4, 5])
         {
             var space = new WindowsAddressSpace(memory, header.DirectoryTableBase, levels);
-            if (!space.Translate(SharedDataAddress).Ok || !space.Translate(new VirtualAddress(header.PsLoadedModuleList)).Ok)
+            if (!MapsKernel(space, header))
                 continue;
             if (windows is not null && windows.SystemDirectoryTableBase != space.DirectoryTableBase.Value)
                 findings.Warning(CheckCode.DirectoryTable, $"DirectoryTableBase 0x{header.DirectoryTableBase:x} maps the kernel, but is not the System process's, which is 0x{windows.SystemDirectoryTableBase:x}");
             return space;
         }
 
-        var why = new WindowsAddressSpace(memory, header.DirectoryTableBase).Translate(SharedDataAddress);
-        var reason = memory.StateOf(new PhysicalAddress(header.DirectoryTableBase & ~Page.OffsetMask)) != PageState.Present
+        var given = new WindowsAddressSpace(memory, header.DirectoryTableBase);
+        var why = given.Translate(new VirtualAddress(header.KdDebuggerDataBlock));
+        var reason = memory.StateOf(given.DirectoryTableBase) is not (PageState.Present or PageState.Zero)
             ? "that page is not in the dump"
-            : why.Ok ? "it maps KUSER_SHARED_DATA, but not PsLoadedModuleList" : $"it does not map KUSER_SHARED_DATA at {SharedDataAddress} ({why.Fault} at level {why.Level})";
+            : $"it maps none of the addresses in the header (KdDebuggerDataBlock: {why.Fault} at level {why.Level})";
         findings.Error(CheckCode.DirectoryTable, $"DirectoryTableBase 0x{header.DirectoryTableBase:x} is no page table of the kernel: {reason}" +
             (windows is null ? "" : $"; the System process's is 0x{windows.SystemDirectoryTableBase:x}"));
         return windows?.Kernel;
+    }
+
+    /// <summary>One of the header's three places in the kernel is enough: the others may be wrong themselves.</summary>
+    private static bool MapsKernel(AddressSpace space, CrashDumpHeader64 header)
+    {
+        foreach (var address in (ReadOnlySpan<ulong>)[header.PsLoadedModuleList, header.KdDebuggerDataBlock, header.PsActiveProcessHead])
+        {
+            if (new VirtualAddress(address).IsKernel && space.TryRead(new VirtualAddress(address), out byte _))
+                return true;
+        }
+        return false;
     }
 }

@@ -54,10 +54,10 @@ public static class DumpChecker
                 break;
             case CrashDumpType.Full:
                 report = report with { Runs = RunCheck.Run(image, findings) };
-                if (header.MachineImageType == MachineAmd64)
-                    report = CheckMemory(report, path, findWindows, findings, ct);
+                if (header.MachineImageType == MachineAmd64 && !IsEncrypted(header))
+                    report = CheckMemory(report, header, path, findWindows, findings, ct);
                 else
-                    findings.Note(CheckCode.Unsupported, "only memory of AMD64 systems can be read: beyond header and runs nothing was checked");
+                    findings.Note(CheckCode.Unsupported, "only plain memory of AMD64 systems can be read: beyond header and runs nothing was checked");
                 break;
             default:
                 findings.Note(CheckCode.Unsupported, $"only the header was checked: the pages of dump type {(uint)header.DumpType} cannot be read yet");
@@ -66,11 +66,10 @@ public static class DumpChecker
         return report with { Findings = findings.All() };
     }
 
-    private static CheckReport CheckMemory(CheckReport report, string path, Func<View, CancellationToken, WindowsSearch>? findWindows, CheckFindings findings, CancellationToken ct)
+    private static CheckReport CheckMemory(
+        CheckReport report, CrashDumpHeader64 header, string path, Func<View, CancellationToken, WindowsSearch>? findWindows, CheckFindings findings, CancellationToken ct)
     {
-        using var image = CrashDumpImage.Open(path);
-        using var view = image.OpenView();
-        var header = image.Header64;
+        using var view = ImageReader.Open(path, new ImageOpenOptions { Format = CrashDumpFormat.FormatName }, ct);
         var search = findWindows?.Invoke(view, ct);
         var eye = DebuggerEye.Open(header, view.Memory, search?.System, findings);
         if (eye is not null)
@@ -108,6 +107,9 @@ public static class DumpChecker
             Findings = findings.All(),
         };
     }
+
+    private static bool IsEncrypted(CrashDumpHeader64 header) =>
+        (uint)header.Attributes != CrashDumpHeader64.Filler && (header.Attributes & CrashDumpAttributes.EncryptedDumpData) != 0;
 
     private static string KindOf(CrashDumpHeader64 header) =>
         header.DumpType == CrashDumpType.BitmapFull && (header.Attributes & CrashDumpAttributes.FilterDumpFile) != 0 ? "64-bit active memory dump" : $"64-bit {Name(header.DumpType)} dump";

@@ -34,7 +34,7 @@ internal static class ListCheck
         if (unnamed > 0)
             findings.Warning(CheckCode.Modules, $"{unnamed} of {count} modules have no base, size or readable name");
         if (first is { } kernel && eye.Kdbg?.Pointer(DebuggerDataField.KernBase) is { } expected && kernel != expected)
-            findings.Warning(CheckCode.Modules, $"the first module is at {kernel}, the kernel at {expected}");
+            findings.Error(CheckCode.Modules, $"the first module is at {kernel}, the kernel at {expected}: a debugger takes the first for the kernel");
         return count;
     }
 
@@ -72,10 +72,7 @@ internal static class ListCheck
                 return count;
             }
             if (links[1] != before.Value)
-            {
-                findings.Error(code, $"{name}: entry {count + 1} at {at} does not point back to {before}; a debugger's list ends there");
-                return count;
-            }
+                findings.Warning(code, $"{name}: entry {count + 1} at {at} does not point back to {before}");
             visit(at);
             if (++count >= limit)
             {

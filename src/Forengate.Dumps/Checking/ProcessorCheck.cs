@@ -62,7 +62,7 @@ internal sealed class ProcessorCheck(CrashDumpHeader64Snapshot header, AddressSp
             return evidence;
         evidence.ReadContext(findings);
         evidence.ReadSpecialRegisters(findings);
-        evidence.ReadThread();
+        evidence.ReadThread(kdbg.Address, findings);
         return evidence;
     }
 

@@ -11,7 +11,7 @@ internal sealed class ProcessorEvidence(AddressSpace space, DebuggerBlock kdbg, 
     private const ushort KpcrSelf = 0x18, KpcrCurrentPrcb = 0x20;
 
     // NT_TIB (winnt.h), with which a TEB begins.
-    private const int TebStackBase = 0x08, TebDeallocationLowest = 0x10;
+    private const int TebStackBase = 0x08, TebStackLimit = 0x10;
 
     /// <summary>A kernel stack of Windows on x64: 24 KiB; one enlarged for graphics or expansion is longer (KERNEL_LARGE_STACK_SIZE, ntddk.h).</summary>
     private const ulong KernelStack = 0x6000, LargeKernelStack = 0x1_8000;
@@ -32,18 +32,18 @@ internal sealed class ProcessorEvidence(AddressSpace space, DebuggerBlock kdbg, 
 
     public bool ReadKprcb(CheckFindings findings)
     {
-        var size = kdbg.Word(DebuggerDataField.SizePrcb);
-        var kpcrTail = space.TryReadPointer(Kpcr + KpcrSelf, out var self) & space.TryReadPointer(Kpcr + KpcrCurrentPrcb, out var current);
-        if (!kprcb.IsKernel || !kpcrTail || !space.TryRead(kprcb + kdbg.Word(DebuggerDataField.OffsetPrcbNumber), out uint stored) ||
-            size == 0 || !space.TryRead(kprcb + (ulong)(size - 1), out byte _))
+        if (!kprcb.IsKernel || !space.TryRead(kprcb + kdbg.Word(DebuggerDataField.OffsetPrcbNumber), out uint stored))
         {
-            findings.Error(CheckCode.ProcessorBlock, $"processor {number}: its KPRCB at {kprcb} cannot be read: a debugger's ReadControl fails");
+            findings.Error(CheckCode.ProcessorBlock, $"processor {number}: its KPRCB at {kprcb} cannot be read: a debugger has no registers for it");
             return false;
         }
-        if (self != Kpcr || current != kprcb)
-            findings.Error(CheckCode.ProcessorBlock, $"processor {number}: at {Kpcr} lies no KPCR of the KPRCB at {kprcb} (Self {self}, CurrentPrcb {current})");
         if (stored != number)
-            findings.Error(CheckCode.ProcessorBlock, $"processor {number}: its KPRCB at {kprcb} says it is number {stored}");
+            findings.Warning(CheckCode.ProcessorBlock, $"processor {number}: its KPRCB at {kprcb} says it is number {stored}");
+        if (!space.TryReadPointer(Kpcr + KpcrSelf, out var self) || !space.TryReadPointer(Kpcr + KpcrCurrentPrcb, out var current) || self != Kpcr || current != kprcb)
+            findings.Warning(CheckCode.ProcessorBlock, $"processor {number}: at {Kpcr} lies no KPCR of the KPRCB at {kprcb}");
+        var size = kdbg.Word(DebuggerDataField.SizePrcb);
+        if (size == 0 || !space.TryRead(kprcb + (ulong)(size - 1), out byte _))
+            findings.Warning(CheckCode.ProcessorBlock, $"processor {number}: its KPRCB at {kprcb} cannot be read to its end");
         return true;
     }
 
@@ -81,23 +81,36 @@ internal sealed class ProcessorEvidence(AddressSpace space, DebuggerBlock kdbg, 
             findings.Error(CheckCode.SpecialRegisters, $"processor {number}: SpecialRegisters at {place} cannot be read: a debugger's ReadControl fails");
     }
 
-    /// <summary>Where the stacks of the running thread are.</summary>
-    public void ReadThread()
+    /// <summary>The running thread, its process and page table, which a debugger takes when it is told to look at this processor; and where the thread's stacks are.</summary>
+    public void ReadThread(VirtualAddress inKernel, CheckFindings findings)
     {
-        if (!space.TryReadPointer(kprcb + kdbg.Word(DebuggerDataField.OffsetPrcbCurrentThread), out var thread) || !thread.IsKernel)
+        if (kdbg.Word(DebuggerDataField.OffsetKThreadApcProcess) is not (not 0 and var processOffset))
             return;
+        if (!space.TryReadPointer(kprcb + kdbg.Word(DebuggerDataField.OffsetPrcbCurrentThread), out var thread) || !thread.IsKernel ||
+            !space.TryReadPointer(thread + processOffset, out var process))
+        {
+            findings.Error(CheckCode.Thread, $"processor {number}: its KTHREAD at {thread} cannot be read");
+            return;
+        }
         if (kdbg.Word(DebuggerDataField.OffsetKThreadInitialStack) is not 0 and var initial && space.TryReadPointer(thread + initial, out var stack) && stack.IsKernel)
             _initialStack = stack;
 
+        if (!space.TryRead(process + kdbg.Word(DebuggerDataField.OffsetEprocessDirectoryTableBase), out ulong table) ||
+            !space.TryRead(process + kdbg.Word(DebuggerDataField.OffsetEprocessPeb), out ulong _))
+        {
+            findings.Error(CheckCode.Thread, $"processor {number}: the process at {process} that runs there cannot be read: a debugger cannot take its page tables");
+            return;
+        }
+        var user = new WindowsAddressSpace(space.Memory, table, space.Levels);
+        if (!user.TryRead(inKernel, out byte _))
+        {
+            findings.Error(CheckCode.Thread, $"processor {number}: the page table 0x{table:x} of the process at {process} does not map the kernel");
+            return;
+        }
         // The TEB lies in the process's own half.
         if (kdbg.Word(DebuggerDataField.OffsetKThreadTeb) is not 0 and var tebOffset && space.TryReadPointer(thread + tebOffset, out var teb) && !teb.IsNull && !teb.IsKernel &&
-            kdbg.Word(DebuggerDataField.OffsetKThreadApcProcess) is not 0 and var processOffset && space.TryReadPointer(thread + processOffset, out var process) &&
-            space.TryRead(process + kdbg.Word(DebuggerDataField.OffsetEprocessDirectoryTableBase), out ulong table))
-        {
-            var user = new WindowsAddressSpace(space.Memory, table, space.Levels);
-            if (user.TryRead(teb + TebStackBase, out ulong stackBase) && user.TryRead(teb + TebDeallocationLowest, out ulong stackLimit) && stackLimit < stackBase)
-                (_userStackBase, _userStackLimit) = (stackBase, stackLimit);
-        }
+            user.TryRead(teb + TebStackBase, out ulong stackBase) && user.TryRead(teb + TebStackLimit, out ulong stackLimit) && stackLimit < stackBase)
+            (_userStackBase, _userStackLimit) = (stackBase, stackLimit);
     }
 
     /// <summary>Whether context and special registers are this processor's, or another's.</summary>

@@ -34,7 +34,10 @@ internal static class RunCheck
                 CrashDumpRunFault.BeyondFile => CheckCode.Truncated,
                 _ => CheckCode.Runs,
             };
-            findings.Error(code, problem.Text);
+            if (problem.Fault == CrashDumpRunFault.Empty)
+                findings.Warning(code, problem.Text);
+            else
+                findings.Error(code, problem.Text);
         }
         if (fileLength < table.ExpectedFileSize)
             findings.Error(CheckCode.Truncated, $"the file has {fileLength} bytes, header and runs need {table.ExpectedFileSize}: it was cut off, or the header lists a run too many");

@@ -8,8 +8,17 @@ namespace Forengate.Dumps;
 /// </summary>
 public sealed class DumpPlan
 {
-    internal DumpPlan(View view, ReadOnlyMemory<byte> header, IReadOnlyList<CrashDumpRun> runs)
-        => (View, Header, Runs) = (view, header, runs);
+    internal DumpPlan(View view, ReadOnlyMemory<byte> header, IReadOnlyList<CrashDumpRun> runs, IReadOnlyList<DumpPatch> patches)
+    {
+        (View, Header, Runs, Patches) = (view, header, runs, patches);
+        var memory = new OverlayMemory(view.Memory);
+        foreach (var patch in patches)
+        {
+            if (!memory.TryWrite(patch.Address, patch.Bytes.Span))
+                throw new ArgumentException($"nothing to patch at {patch.Address} ({patch.Reason})", nameof(patches));
+        }
+        Memory = memory;
+    }
 
     /// <summary>Where the pages come from; not owned.</summary>
     public View View { get; }
@@ -24,7 +33,10 @@ public sealed class DumpPlan
     public IReadOnlyList<HeaderField> Fields { get; internal init; } = [];
 
     /// <summary>What the dump holds in place of the guest's own bytes. The guest is never written to.</summary>
-    public IReadOnlyList<DumpPatch> Patches { get; internal init; } = [];
+    public IReadOnlyList<DumpPatch> Patches { get; }
+
+    /// <summary>The guest's memory as the dump will hold it: the view's, with the patches over it.</summary>
+    public PhysicalMemory Memory { get; }
 
     public IReadOnlyList<DumpedProcessor> Processors { get; internal init; } = [];
 
@@ -66,10 +78,9 @@ public sealed class DumpPlan
         var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
         foreach (var lost in patches.Patches.Except(inDump).Select(patch => patch.Reason).Distinct())
             gaps.Add($"{lost} lies outside the dump's memory runs");
-        return new DumpPlan(facts.View, header, runs.Runs)
+        return new DumpPlan(facts.View, header, runs.Runs, inDump)
         {
             Fields = fields,
-            Patches = inDump,
             Processors = processors,
             Notes = notes,
             Disagreements = disagreements,

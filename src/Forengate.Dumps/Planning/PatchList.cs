@@ -20,7 +20,7 @@ internal sealed class PatchList(AddressSpace space)
             if (!translation.Ok)
                 return false;
             var length = Math.Min(bytes.Length - done, Page.Size - here.PageOffset);
-            if (space.Memory.StateOf(translation.Address) is not (PageState.Present or PageState.Zero))
+            if (!space.Memory.TryRead(translation.Address, out byte _))
                 return false;
             pieces.Add(new DumpPatch(translation.Address, bytes.Slice(done, length), reason));
             done += length;

@@ -30,14 +30,14 @@ internal sealed class RunPlan
     {
         var (notes, disagreements, gaps) = (new List<string>(), new List<string>(), new List<string>());
         IReadOnlyList<PhysicalRange> both;
-        if (windows is not { Count: > 0 })
+        var block = Normalize(windows ?? []);
+        if (block.Count == 0)
         {
             both = view;
             notes.Add("Windows' own list of memory (MmPhysicalMemoryBlock) was not found: the runs are the hypervisor's");
         }
         else
         {
-            var block = Normalize(windows);
             both = Intersect(view, block);
             ReportUnused(Subtract(view, block), block, notes, disagreements);
             var lacking = Subtract(block, view);

@@ -70,7 +70,7 @@ public static class DumpWriter
     {
         var clock = Stopwatch.StartNew();
         var tally = new PageTally();
-        var feed = new PageFeed(plan.View.Memory, new PatchedPages(plan.View.Memory, plan.Patches), tally);
+        var feed = new PageFeed(plan.Memory, tally);
         var reported = 0L;
         try
         {
@@ -124,7 +124,6 @@ public static class DumpWriter
         var tally = new PageTally();
         using var file = PartialFile.Create(path);
         using var failed = CancellationTokenSource.CreateLinkedTokenSource(ct);
-        var patched = new PatchedPages(plan.View.Memory, plan.Patches);
         var chunks = Chunks(plan);
         var next = -1;
         try
@@ -152,7 +151,7 @@ public static class DumpWriter
 
         void Work()
         {
-            var feed = new PageFeed(plan.View.Memory, patched, tally);
+            var feed = new PageFeed(plan.Memory, tally);
             try
             {
                 for (var i = Interlocked.Increment(ref next); i < chunks.Count; i = Interlocked.Increment(ref next))

@@ -3,10 +3,9 @@ using Forengate.Memory;
 namespace Forengate.Dumps;
 
 /// <summary>
-/// Hands the pages of a dump, patches laid over, to whoever writes them, in pieces as large as the source gives them. One feed a thread: it owns a buffer for sources
-/// that map nothing.
+/// Hands the pages of a dump to whoever writes them, in pieces as large as the source gives them. One feed a thread: it owns a buffer for sources that map nothing.
 /// </summary>
-internal sealed class PageFeed(PhysicalMemory memory, PatchedPages patched, PageTally tally)
+internal sealed class PageFeed(PhysicalMemory memory, PageTally tally)
 {
     /// <summary>Copied at once where the source cannot be mapped; stays in the CPU's cache.</summary>
     private const int BufferSize = 512 << 10;
@@ -19,45 +18,44 @@ internal sealed class PageFeed(PhysicalMemory memory, PatchedPages patched, Page
     /// <summary>Feeds all pages of a range, in ascending order, each exactly once.</summary>
     public void Run(ulong firstFrame, ulong pages, Take take, CancellationToken ct)
     {
-        var (frame, end) = (firstFrame, firstFrame + pages);
-        while (frame < end)
+        memory.Prefetch(PhysicalAddress.FromFrame(firstFrame), pages << Page.Shift);
+        for (ulong frame = firstFrame, end = firstFrame + pages; frame < end;)
         {
             ct.ThrowIfCancellationRequested();
-            var next = patched.NextFrom(frame);
-            if (next is { } here && here.Frame == frame)
-            {
-                take(frame, 1, here.Page);
-                frame++;
-                continue;
-            }
-            var stop = next is { } later ? Math.Min(end, later.Frame) : end;
-            frame = Piece(frame, stop, take);
+            frame = Piece(frame, end, take);
         }
     }
 
     /// <returns>The frame behind what was taken.</returns>
-    private ulong Piece(ulong frame, ulong stop, Take take)
+    private ulong Piece(ulong frame, ulong end, Take take)
     {
         var address = PhysicalAddress.FromFrame(frame);
-        var wanted = (int)Math.Min((stop - frame) << Page.Shift, 1UL << 30);
-        var mapped = memory.Map(address, wanted);
-        if (mapped.Length >= Page.Size)
+        var run = memory.RunAt(address, (end - frame) << Page.Shift);
+        var pages = Math.Min(run.Range.PageCount, end - frame);
+        if (run.State != PageState.Present)
         {
-            var whole = (ulong)mapped.Length >> Page.Shift;
-            take(frame, whole, mapped[..(int)(whole << Page.Shift)]);
-            return frame + whole;
+            if (run.State != PageState.Zero)
+                tally.AddMissing(address, pages);
+            take(frame, pages, default);
+            return frame + pages;
         }
 
-        _buffer ??= GC.AllocateUninitializedArray<byte>(BufferSize);
-        var got = memory.Read(address, _buffer.AsSpan(0, Math.Min(wanted, BufferSize))) >> Page.Shift;
-        if (got > 0)
+        var wanted = (int)Math.Min(pages << Page.Shift, 1UL << 30);
+        var mapped = memory.Map(address, wanted);
+        if (mapped.Length < Page.Size)
         {
-            take(frame, (ulong)got, _buffer.AsSpan(0, got << Page.Shift));
-            return frame + (ulong)got;
+            _buffer ??= GC.AllocateUninitializedArray<byte>(BufferSize);
+            mapped = _buffer.AsSpan(0, memory.Read(address, _buffer.AsSpan(0, Math.Min(wanted, BufferSize))));
         }
-        if (memory.StateOf(address) != PageState.Zero)
-            tally.AddMissing(address);
-        take(frame, 1, default);
-        return frame + 1;
+        var whole = (ulong)mapped.Length >> Page.Shift;
+        if (whole == 0)
+        {
+            // It said it had bytes and gave none: a live source may lose pages under way.
+            tally.AddMissing(address, 1);
+            take(frame, 1, default);
+            return frame + 1;
+        }
+        take(frame, whole, mapped[..(int)(whole << Page.Shift)]);
+        return frame + whole;
     }
 }

@@ -22,17 +22,17 @@ internal sealed class PageTally
 
     public void AddZero(ulong pages) => Interlocked.Add(ref _zero, pages);
 
-    public void AddMissing(PhysicalAddress page)
+    public void AddMissing(PhysicalAddress start, ulong pages)
     {
-        Interlocked.Increment(ref _missingPages);
+        Interlocked.Add(ref _missingPages, pages);
         lock (_lock)
         {
             // Pages of one chunk come in order, so ranges grow; those of other threads lie elsewhere.
-            var last = _missing.FindLastIndex(range => range.End == page);
+            var last = _missing.FindLastIndex(range => range.End == start);
             if (last >= 0)
-                _missing[last] = _missing[last] with { Length = _missing[last].Length + Page.Size };
+                _missing[last] = _missing[last] with { Length = _missing[last].Length + (pages << Page.Shift) };
             else if (_missing.Count < DumpWriter.MissingRangesNamed)
-                _missing.Add(new PhysicalRange(page, Page.Size));
+                _missing.Add(new PhysicalRange(start, pages << Page.Shift));
         }
     }
 

@@ -68,10 +68,10 @@ public static class LiveCapture
     private static View Live(GuestTarget target, GuestSession session, CancellationToken ct)
     {
         var cpus = HmpRegisters.Parse(session.Monitor.TryHuman("info registers -a", ct));
-        return new View(
-            new LiveMemory(session.Map, session.Process), cpus,
-            new Consistency(ConsistencyLevel.Smeared, "the guest ran while its memory was read"),
-            Origin(target, session, []), new SessionEnd(session, hold: null, standing: false));
+        var memory = new LiveMemory(session.Map, session.Process, standing: false);
+        var origin = Origin(target, session, []);
+        var end = new SessionEnd(session, memory, hold: null, standing: false);
+        return new View(memory, cpus, new Consistency(ConsistencyLevel.Smeared, "the guest ran while its memory was read"), origin, end, () => end.Complete(origin));
     }
 
     private static View? Hold(GuestTarget target, GuestSession session, CaptureOptions options, CancellationToken ct)
@@ -114,8 +114,9 @@ public static class LiveCapture
             ? $"the guest already stood still ({session.State.Status}) and is read in place"
             : "the guest stands still while this view is open and is read in place";
         var origin = Origin(target, session, hold is null ? [] : ["stop"]) with { TakenAt = taken };
-        var end = new SessionEnd(session, hold, standing: true);
-        return new View(new LiveMemory(session.Map, session.Process), cpus, new Consistency(ConsistencyLevel.Instant, reason), origin, end, () => end.Complete(origin));
+        var memory = new LiveMemory(session.Map, session.Process, standing: true);
+        var end = new SessionEnd(session, memory, hold, standing: true);
+        return new View(memory, cpus, new Consistency(ConsistencyLevel.Instant, reason), origin, end, () => end.Complete(origin));
     }
 
     private static View? Copy(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
@@ -124,7 +125,7 @@ public static class LiveCapture
         var copy = Prepare(target, session.Map, threads, progress, ct);
         try
         {
-            using var source = new LiveMemory(session.Map, session.Process);
+            using var source = new LiveMemory(session.Map, session.Process, standing: false);
             var expected = copy.ExpectedTime(source, session.Map);
             if (options.MaxPause is { } most && expected > most)
             {
@@ -197,14 +198,14 @@ public static class LiveCapture
     }
 
     /// <summary>What ends with a view that reads in place: the stop, if it was ours, and the session.</summary>
-    private sealed class SessionEnd(GuestSession session, GuestHold? hold, bool standing) : IDisposable
+    private sealed class SessionEnd(GuestSession session, LiveMemory memory, GuestHold? hold, bool standing) : IDisposable
     {
         private string? _moved;
         private bool _vanished;
 
         public void Dispose()
         {
-            _vanished = session.Process.HasEnded;
+            _vanished = memory.IsGone();
             if (standing && !_vanished && hold?.BrokenBy is null)
                 _moved = RunsAgain();
             hold?.Dispose();
@@ -218,6 +219,11 @@ public static class LiveCapture
             {
                 return session.Monitor.QueryState(CancellationToken.None) is { Running: true }
                     ? "inconsistent: the guest was continued while it was being read" : null;
+            }
+            catch (GuestException e) when (e.Failure == GuestFailure.Vanished)
+            {
+                _vanished = true;
+                return null;
             }
             catch (IOException)
             {

@@ -86,6 +86,9 @@ internal static unsafe partial class LinuxNative
     [LibraryImport(Libc, EntryPoint = "lseek64", SetLastError = true)]
     public static partial long Seek(int descriptor, long offset, int origin);
 
+    [LibraryImport(Libc, EntryPoint = "mincore", SetLastError = true)]
+    public static partial int ResidentPages(nint address, nuint length, byte* pages);
+
     [LibraryImport(Libc, EntryPoint = "fstatfs", SetLastError = true)]
     public static partial int FileSystem(int descriptor, long* result);
 

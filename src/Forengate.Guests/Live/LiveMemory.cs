@@ -14,12 +14,16 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     private readonly SharedBackends _backends;
     private readonly ulong[] _starts;
     private readonly Descriptor? _memoryFile;
+    private readonly PageCache? _cache;
     private int _ended;
+    private long _asked;
 
     /// <param name="map">Where RAM lies.</param>
     /// <param name="process">Not owned.</param>
-    internal LiveMemory(GuestMemoryMap map, QemuProcess process)
+    /// <param name="standing">True when the guest stands still as long as this is used, so that pages may be kept.</param>
+    internal LiveMemory(GuestMemoryMap map, QemuProcess process, bool standing)
     {
+        _cache = standing ? new PageCache() : null;
         _map = map;
         _process = process;
         _starts = [.. map.Sections.Select(s => s.Start.Value)];
@@ -45,6 +49,13 @@ public sealed unsafe class LiveMemory : PhysicalMemory
 
     public override int Read(PhysicalAddress address, Span<byte> destination)
     {
+        if (_cache is not null && destination.Length <= Page.Size - address.PageOffset && destination.Length < Page.Size && _cache.TryRead(address, destination, ReadNow))
+            return destination.Length;
+        return ReadNow(address, destination);
+    }
+
+    private int ReadNow(PhysicalAddress address, Span<byte> destination)
+    {
         var done = 0;
         fixed (byte* target = destination)
         {
@@ -64,13 +75,25 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     /// <summary>Copies from one section. Returns the bytes copied, in order, up to the first that can't be read.</summary>
     internal ulong ReadSection(in RamSection section, ulong offset, byte* target, ulong length)
     {
-        if (_backends.Read(section, offset, target, length))
-            return length;
+        const ulong Small = 64 << 10;
         const ulong MostAtOnce = 64 << 20;
+        if (length <= Small && _backends.Read(section, offset, target, length))
+            return length;
         var done = 0UL;
         while (done < length)
         {
             var step = Math.Min(length - done, MostAtOnce);
+            // The process is faster to read than the file, but what the guest never touched must not be read there: the host would allocate it.
+            if (_backends.TryGetExtent(section.HostAddress + offset + done, step, out var extent, out var isHole))
+            {
+                step = extent;
+                if (isHole)
+                {
+                    new Span<byte>(target + done, (int)step).Clear();
+                    done += step;
+                    continue;
+                }
+            }
             var got = ReadHost(section.HostAddress + offset + done, target + done, step);
             done += got;
             if (got < step)
@@ -92,6 +115,8 @@ public sealed unsafe class LiveMemory : PhysicalMemory
             var remote = new LinuxNative.IoVector { Base = hostAddress, Length = length };
             got = LinuxNative.ProcessReadVectors(_process.Id, &local, 1, &remote, 1, 0);
         }
+        if (got < 0)
+            NoteEnd();
         return got < 0 ? 0 : (ulong)got;
     }
 
@@ -118,6 +143,12 @@ public sealed unsafe class LiveMemory : PhysicalMemory
                         destination.Slice(next * Page.Size, Page.Size).Clear();
                         continue;
                     }
+                    if (_backends.Read(section, page - section.Start, target + (long)next * Page.Size, Page.Size))
+                    {
+                        states[next] = PageState.Present;
+                        readable++;
+                        continue;
+                    }
                     indexes[count] = next;
                     remote[count] = new LinuxNative.IoVector { Base = section.HostAddress + (page - section.Start), Length = Page.Size };
                     local[count] = new LinuxNative.IoVector { Base = (ulong)(target + (long)next * Page.Size), Length = Page.Size };
@@ -139,6 +170,8 @@ public sealed unsafe class LiveMemory : PhysicalMemory
         for (var at = 0; at < indexes.Length;)
         {
             var got = LinuxNative.ProcessReadVectors(_process.Id, local + at, (nuint)(indexes.Length - at), remote + at, (nuint)(indexes.Length - at), 0);
+            if (got < 0)
+                NoteEnd();
             var whole = got < 0 ? 0 : (int)(got / Page.Size);
             foreach (var index in indexes.Slice(at, whole))
                 states[index] = PageState.Present;
@@ -166,10 +199,19 @@ public sealed unsafe class LiveMemory : PhysicalMemory
         return at >= 0 && address < _map.Sections[at].End ? _map.Sections[at] : null;
     }
 
+    /// <summary>A process loses its memory a moment before it has ended.</summary>
+    private void NoteEnd()
+    {
+        if (Marshal.GetLastPInvokeError() == LinuxNative.ESRCH)
+            Volatile.Write(ref _ended, 1);
+    }
+
     /// <summary>True when QEMU has ended: what a number of a dead process gave may be another's memory.</summary>
     internal bool IsGone()
     {
-        if (Volatile.Read(ref _ended) == 0 && _process.HasEnded)
+        // Asking the kernel costs as much as a small read: once a tick is enough, a number is not given to another process that soon.
+        var now = Environment.TickCount64;
+        if (Volatile.Read(ref _ended) == 0 && now != Interlocked.Exchange(ref _asked, now) && _process.HasEnded)
             Volatile.Write(ref _ended, 1);
         return Volatile.Read(ref _ended) != 0;
     }

@@ -11,7 +11,10 @@ namespace Forengate.Guests;
 internal sealed unsafe class SharedBackends : IDisposable
 {
     private const int SeekData = 3;
-    private const int SeekHole = 4;
+    private const int MostPagesAsked = 2048;
+
+    /// <summary>What is read at once where it is not known how far the data goes.</summary>
+    private const ulong SwappedAtOnce = 64 << 10;
 
     private readonly List<Backend> _backends = [];
 
@@ -114,6 +117,44 @@ internal sealed unsafe class SharedBackends : IDisposable
         return null;
     }
 
+    /// <summary>True when a stretch from an address on lies in a file of ours; then says how much of it is data, or a hole that reads as zeros.</summary>
+    public bool TryGetExtent(ulong hostAddress, ulong length, out ulong extent, out bool isHole)
+    {
+        extent = 0;
+        isHole = false;
+        if (Find(hostAddress, 1) is not { } backend)
+            return false;
+        var inMapping = hostAddress - backend.HostStart;
+        extent = Math.Min(length, backend.Length - inMapping);
+        if (backend.View is not { } view)
+            return true;
+        // SEEK_HOLE walks the file to the next hole, which may be its end: asked for each piece it would cost the square of the guest's size. mincore looks at the piece only.
+        var pages = stackalloc byte[MostPagesAsked];
+        var first = inMapping & ~Page.OffsetMask;
+        var count = (int)Math.Min(MostPagesAsked, (inMapping - first + extent + Page.OffsetMask) >> Page.Shift);
+        if (LinuxNative.ResidentPages((nint)(view.Start + first), (nuint)count << Page.Shift, pages) != 0)
+            return true;
+        var resident = (pages[0] & 1) != 0;
+        var same = 1;
+        while (same < count && ((pages[same] & 1) != 0) == resident)
+            same++;
+        var run = first + ((ulong)same << Page.Shift) - inMapping;
+        if (resident)
+        {
+            extent = Math.Min(extent, run);
+            return true;
+        }
+        // Not in memory: swapped out, or never there. Only the file knows.
+        var at = (long)(inMapping + backend.FileOffset);
+        var data = LinuxNative.Seek(backend.File.Number, at, SeekData);
+        isHole = data != at;
+        if (!isHole)
+            extent = Math.Min(extent, Math.Min(run, SwappedAtOnce));
+        else if (data > at)
+            extent = Math.Min(extent, (ulong)(data - at));
+        return true;
+    }
+
     /// <summary>All of a stretch, or false where it does not lie in a file of ours.</summary>
     public bool Read(in RamSection section, ulong offset, byte* target, ulong length)
     {
@@ -137,15 +178,9 @@ internal sealed unsafe class SharedBackends : IDisposable
         var address = section.HostAddress + offset;
         if (Find(address, 1) is not { View: { } view } backend)
             return default;
-        var inView = address - backend.HostStart;
-        var length = Math.Min(Math.Min((ulong)maxLength, section.Length - offset), backend.Length - inView);
-        var at = (long)(inView + backend.FileOffset);
-        if (LinuxNative.Seek(backend.File.Number, at, SeekData) != at)
+        if (!TryGetExtent(address, Math.Min((ulong)maxLength, section.Length - offset), out var extent, out var isHole) || isHole)
             return default;
-        var hole = LinuxNative.Seek(backend.File.Number, at, SeekHole);
-        if (hole <= at)
-            return default;
-        return new ReadOnlySpan<byte>(view.Start + inView, (int)Math.Min(length, (ulong)(hole - at)));
+        return new ReadOnlySpan<byte>(view.Start + (address - backend.HostStart), (int)extent);
     }
 
     public void Dispose()

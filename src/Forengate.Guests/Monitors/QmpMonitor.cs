@@ -6,7 +6,7 @@ namespace Forengate.Guests;
 /// <summary>QEMU's monitor over a QMP socket of its own.</summary>
 public sealed class QmpMonitor : IGuestMonitor
 {
-    private static readonly TimeSpan s_greeting = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_greeting = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_command = TimeSpan.FromSeconds(10);
     /// <summary>Stopping waits for the disks to be drained.</summary>
     private static readonly TimeSpan s_stop = TimeSpan.FromSeconds(30);

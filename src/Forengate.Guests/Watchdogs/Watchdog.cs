@@ -98,8 +98,7 @@ public static unsafe class Watchdog
                         return 0;
                     if (deadline is not null && (ended || late || Volatile.Read(ref terminated)))
                     {
-                        var reason = HasEnded(parentIdentity) ? "forengate ended while the guest was stopped" : late ? "the deadline passed" : "forengate handed over";
-                        return Act(control, rescue, late && !HasEnded(parentIdentity) ? parent : 0, target, reason);
+                        return Act(control, rescue, parent, parentIdentity, target, late);
                     }
                     break;
             }
@@ -111,9 +110,11 @@ public static unsafe class Watchdog
 
     private static bool HasEnded(Descriptor parent) => parent.IsInvalid || LinuxNative.HasEnded(parent.Number);
 
-    private static int Act(ControlSocket control, GuestRescue rescue, int hungParent, GuestTarget target, string reason)
+    private static int Act(ControlSocket control, GuestRescue rescue, int parent, Descriptor parentIdentity, GuestTarget target, bool late)
     {
-        var failure = rescue.Continue(hungParent);
+        var failure = rescue.Continue(late && !HasEnded(parentIdentity) ? parent : 0);
+        // A killed process loses its sockets before it is gone: only now is it sure which of the two it was.
+        var reason = HasEnded(parentIdentity) ? "forengate ended while the guest was stopped" : late ? "the deadline passed" : "forengate handed over";
         if (failure is null)
             control.Send(string.Create(CultureInfo.InvariantCulture, $"{WatchdogMessages.Continued} {Stopwatch.GetTimestamp()}"));
         else

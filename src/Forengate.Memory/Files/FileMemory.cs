@@ -63,6 +63,7 @@ public sealed class FileMemory : PhysicalMemory
         var index = IndexOf(address.Value);
         if (index < 0 || _extents[index].State != PageState.Present)
             return;
+        _file.CheckLength();
         ref readonly var extent = ref _extents[index];
         _file.Advise(MappedFileAdvice.Populate, (long)extent.OffsetOf(address.Value), (long)Math.Min(length, extent.End - address.Value));
     }
@@ -80,7 +81,12 @@ public sealed class FileMemory : PhysicalMemory
             var count = (int)Math.Min(extent.End - here, (ulong)(destination.Length - done));
             var target = destination.Slice(done, count);
             if (extent.State == PageState.Present)
-                _file.Span((long)extent.OffsetOf(here), count).CopyTo(target);
+            {
+                var source = _file.Span((long)extent.OffsetOf(here), count);
+                source.CopyTo(target);
+                if (source.Length < count)
+                    return done + source.Length;
+            }
             else if (extent.State == PageState.Zero)
                 target.Clear();
             else

@@ -8,8 +8,8 @@ namespace Forengate.Memory;
 /// </summary>
 /// <remarks>
 /// Nothing outside <see cref="Length"/>, the size when it was opened, is ever handed out. A file that <em>another program shortens later</em> is different: touching the lost
-/// part raises SIGBUS, which ends the process, as with every mapping. Images are therefore opened when they are whole; long passes ask <see cref="HasShrunk"/> before each
-/// part, which leaves only the moment in between. Growing, overwriting, renaming or deleting the file does no harm.
+/// part raises SIGBUS, which ends the process, as with every mapping. Images are therefore opened when they are whole, and long passes call <see cref="CheckLength"/> before each
+/// part: from then on the lost part is no longer handed out, which leaves only the moment in between. Growing, overwriting, renaming or deleting the file does no harm.
 /// Spans live until <see cref="Dispose"/>; the caller keeps the object alive and does not dispose it while another thread reads.
 /// </remarks>
 public sealed unsafe class MappedFile : IDisposable
@@ -26,6 +26,7 @@ public sealed unsafe class MappedFile : IDisposable
     private readonly SafeFileHandle _file;
     private readonly MappingHandle _mapping;
     private readonly byte* _start;
+    private long _readable;
 
     private MappedFile(string path, SafeFileHandle file, MappingHandle mapping, long length, bool isSparse)
     {
@@ -34,6 +35,7 @@ public sealed unsafe class MappedFile : IDisposable
         _mapping = mapping;
         _start = (byte*)mapping.DangerousGetHandle();
         Length = length;
+        _readable = length;
         IsSparse = isSparse;
     }
 
@@ -46,14 +48,14 @@ public sealed unsafe class MappedFile : IDisposable
     /// <summary>True when the file occupies less than its size: it may have holes, which read as zeros.</summary>
     public bool IsSparse { get; }
 
-    /// <summary>True when the file is now shorter than <see cref="Length"/>: stop reading it.</summary>
-    public bool HasShrunk
+    /// <summary>Looks whether the file was shortened since it was opened; nothing behind its new end is handed out from now on.</summary>
+    /// <returns>False when it is shorter than <see cref="Length"/>.</returns>
+    public bool CheckLength()
     {
-        get
-        {
-            Libc.Statx stat;
-            return Libc.StatxOf(_file, string.Empty, Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &stat) == 0 && stat.Size < (ulong)Length;
-        }
+        Libc.Statx stat;
+        if (Libc.StatxOf(_file, string.Empty, Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &stat) == 0 && stat.Size < (ulong)_readable)
+            _readable = (long)stat.Size;
+        return _readable == Length;
     }
 
     /// <summary>Opens and maps a file.</summary>
@@ -97,13 +99,18 @@ public sealed unsafe class MappedFile : IDisposable
     public ReadOnlySpan<byte> Span(long offset, int maxLength)
     {
         ObjectDisposedException.ThrowIf(_mapping.IsClosed, this);
-        if (offset < 0 || offset >= Length || maxLength <= 0)
+        var readable = Volatile.Read(ref _readable);
+        if (offset < 0 || offset >= readable || maxLength <= 0)
             return default;
-        return new ReadOnlySpan<byte>(_start + offset, (int)Math.Min(maxLength, Length - offset));
+        return new ReadOnlySpan<byte>(_start + offset, (int)Math.Min(maxLength, readable - offset));
     }
 
     /// <summary>True when all of the part lies in the file. Safe for any values, overflowing ones too.</summary>
-    public bool Holds(ulong offset, ulong length) => offset <= (ulong)Length && length <= (ulong)Length - offset;
+    public bool Holds(ulong offset, ulong length)
+    {
+        var readable = (ulong)Volatile.Read(ref _readable);
+        return offset <= readable && length <= readable - offset;
+    }
 
     /// <summary>Reads one little-endian value of fixed size, or fails.</summary>
     public bool TryRead<T>(ulong offset, out T value)
@@ -114,8 +121,7 @@ public sealed unsafe class MappedFile : IDisposable
             value = default;
             return false;
         }
-        value = MemoryMarshal.Read<T>(Span((long)offset, sizeof(T)));
-        return true;
+        return MemoryMarshal.TryRead(Span((long)offset, sizeof(T)), out value);
     }
 
     /// <summary>A hint to the kernel; without effect where it can't be followed.</summary>

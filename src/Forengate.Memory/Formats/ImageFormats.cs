@@ -6,5 +6,6 @@ internal static class ImageFormats
     public static IReadOnlyList<IImageFormat> All { get; } =
     [
         new ElfCoreFormat(),
+        new CrashDumpFormat(),
     ];
 }

@@ -6,7 +6,7 @@ namespace Forengate.Memory;
 /// A virtual address space: x64 page tables (four or five levels, 2 MiB and 1 GiB pages) over guest-physical memory. Reads stop at the first page that leads nowhere.
 /// </summary>
 /// <remarks>Safe for concurrent use. A subclass may give bytes to pages that are not valid for the CPU but still in memory (Windows' transition pages).</remarks>
-public class AddressSpace
+public partial class AddressSpace
 {
     private const ulong DtbAddressMask = 0x000F_FFFF_FFFF_F000;
 
@@ -35,37 +35,21 @@ public class AddressSpace
         if (!address.IsCanonical(Levels))
             return new Translation(TranslationFault.NotCanonical, default, Page.Size, 0, 0, false, false, false);
 
-        var table = DirectoryTableBase;
-        var (user, writable, noExecute) = (true, true, false);
+        var walk = new Walk(DirectoryTableBase);
         for (var level = Levels; ; level--)
         {
-            var shift = Page.Shift + (9 * (level - 1));
-            var slot = (address.Value >> shift) & (PageTableEntry.Count - 1);
-            var span = 1UL << shift;
-            if (!Memory.TryRead(table + (slot * sizeof(ulong)), out ulong entry))
-                return new Translation(TranslationFault.TableMissing, table, span, level, 0, false, false, false);
-            if ((entry & PageTableEntry.Present) == 0)
-            {
-                return TryResolveNotPresent(address, level, entry, out var resolved)
-                    ? new Translation(TranslationFault.None, resolved + (address.Value & (span - 1)), span, level, entry, user, writable, noExecute)
-                    : new Translation(TranslationFault.NotPresent, default, span, level, entry, false, false, false);
-            }
-
-            user &= (entry & PageTableEntry.User) != 0;
-            writable &= (entry & PageTableEntry.Writable) != 0;
-            noExecute |= (entry & PageTableEntry.NoExecute) != 0;
-            var isLarge = (entry & PageTableEntry.LargePage) != 0;
-            if (isLarge && level >= 4)
-                return new Translation(TranslationFault.Malformed, default, span, level, entry, false, false, false);
-            if (level == 1 || (isLarge && level <= 3))
-            {
-                var start = entry & PageTableEntry.AddressMask & ~(span - 1);
-                return new Translation(
-                    TranslationFault.None, new PhysicalAddress(start | (address.Value & (span - 1))), span, level, entry, user, writable, noExecute);
-            }
-            table = new PhysicalAddress(entry & PageTableEntry.AddressMask);
+            if (!Memory.TryRead(walk.Table + EntryOffset(address, level), out ulong entry))
+                return TableMissing(walk.Table, level);
+            if (Step(address, level, entry, ref walk, out var result))
+                return result;
         }
     }
+
+    /// <summary>The present pages from <paramref name="first"/> to <paramref name="last"/>, in ascending order. Bounded and safe on hostile tables; see <see cref="MappingWalk"/>.</summary>
+    /// <param name="first">Lowest address wanted.</param>
+    /// <param name="last">Highest address wanted, included.</param>
+    /// <param name="tableBudget">Most tables looked into.</param>
+    public MappingWalk Mappings(VirtualAddress first, VirtualAddress last, int tableBudget = MappingWalk.DefaultTableBudget) => new(this, first, last, tableBudget);
 
     /// <summary>Copies bytes from <paramref name="address"/> on and stops at the first page that leads nowhere.</summary>
     /// <returns>Bytes copied.</returns>
@@ -82,7 +66,7 @@ public class AddressSpace
             var wanted = (int)Math.Min(left, (ulong)(destination.Length - done));
             var got = Memory.Read(translation.Address, destination.Slice(done, wanted));
             done += got;
-            if (got < wanted)
+            if (got < wanted || here.Value + left < here.Value)
                 break;
         }
         return done;
@@ -116,5 +100,59 @@ public class AddressSpace
     {
         page = default;
         return false;
+    }
+
+    private static Translation TableMissing(PhysicalAddress table, int level) =>
+        new(TranslationFault.TableMissing, table, 1UL << ShiftOf(level), level, 0, false, false, false);
+
+    private static int ShiftOf(int level) => Page.Shift + (9 * (level - 1));
+
+    private static ulong EntryOffset(VirtualAddress address, int level) => ((address.Value >> ShiftOf(level)) & (PageTableEntry.Count - 1)) * sizeof(ulong);
+
+    /// <summary>Follows one entry.</summary>
+    /// <returns>True when the walk ends with it, in <paramref name="result"/>; false when it goes on in the next lower table.</returns>
+    private bool Step(VirtualAddress address, int level, ulong entry, ref Walk walk, out Translation result)
+    {
+        var span = 1UL << ShiftOf(level);
+        result = default;
+        if ((entry & PageTableEntry.Present) == 0)
+        {
+            result = TryResolveNotPresent(address, level, entry, out var resolved)
+                ? new Translation(TranslationFault.None, resolved + (address.Value & (span - 1)), span, level, entry, walk.User, walk.Writable, walk.NoExecute)
+                : new Translation(TranslationFault.NotPresent, default, span, level, entry, false, false, false);
+            return true;
+        }
+
+        if (PageTableEntry.IsMalformed(entry, level))
+        {
+            result = new Translation(TranslationFault.Malformed, default, span, level, entry, false, false, false);
+            return true;
+        }
+        walk.Add(entry);
+        if (PageTableEntry.IsLeaf(entry, level))
+        {
+            var start = entry & PageTableEntry.AddressMask & ~(span - 1);
+            result = new Translation(
+                TranslationFault.None, new PhysicalAddress(start | (address.Value & (span - 1))), span, level, entry, walk.User, walk.Writable, walk.NoExecute);
+            return true;
+        }
+        walk.Table = new PhysicalAddress(entry & PageTableEntry.AddressMask);
+        return false;
+    }
+
+    /// <summary>Where a walk stands, and what all levels so far allow.</summary>
+    private struct Walk(PhysicalAddress table)
+    {
+        public PhysicalAddress Table = table;
+        public bool User = true;
+        public bool Writable = true;
+        public bool NoExecute;
+
+        public void Add(ulong entry)
+        {
+            User &= (entry & PageTableEntry.User) != 0;
+            Writable &= (entry & PageTableEntry.Writable) != 0;
+            NoExecute |= (entry & PageTableEntry.NoExecute) != 0;
+        }
     }
 }

@@ -18,4 +18,26 @@ public static class PageTableEntry
 
     /// <summary>Entries in one table.</summary>
     public const int Count = 512;
+
+    /// <summary>Bit 12 of an entry that maps a large page: part of the memory type (PAT), not of the address.</summary>
+    private const ulong LargePagePat = 1UL << 12;
+
+    /// <summary>True when a present entry maps a page, and does not point to a table.</summary>
+    /// <param name="entry">The entry.</param>
+    /// <param name="level">1 = PTE … 5 = PML5E.</param>
+    public static bool IsLeaf(ulong entry, int level) => level == 1 || (level <= 3 && (entry & LargePage) != 0);
+
+    /// <summary>
+    /// True when a present entry has bits set that every CPU reserves (a reserved-bit page fault): the large-page bit above PDPTEs, address bits below the size of a large page. Bits
+    /// above the CPU's own physical width, which no image tells, are not looked at.
+    /// </summary>
+    /// <param name="entry">The entry.</param>
+    /// <param name="level">1 = PTE … 5 = PML5E.</param>
+    public static bool IsMalformed(ulong entry, int level)
+    {
+        if (level == 1 || (entry & LargePage) == 0)
+            return false;
+        var span = 1UL << (Page.Shift + (9 * (level - 1)));
+        return level >= 4 || (entry & AddressMask & (span - 1) & ~LargePagePat) != 0;
+    }
 }

@@ -14,6 +14,6 @@ public enum TranslationFault : byte
     /// <summary>A table on the way lies in memory that the view does not hold.</summary>
     TableMissing,
 
-    /// <summary>An entry on the way has bits set that the CPU would fault on, or points beyond any memory.</summary>
+    /// <summary>An entry on the way has bits set that the CPU would fault on.</summary>
     Malformed,
 }

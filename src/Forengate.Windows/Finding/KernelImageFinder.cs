@@ -8,11 +8,8 @@ namespace Forengate.Windows;
 /// Finds the kernel's image below an address in it: page by page down to a PE32+ header whose CodeView record names a kernel. Pages that are gone
 /// (discarded sections, a header that lies alone) do not stop it; other images on the way do not either.
 /// </summary>
-internal sealed class KernelImageFinder(AddressSpace space, WindowsLimits limits)
+internal sealed class KernelImageFinder(AddressSpace space, WindowsLimits limits, SearchBudget budget)
 {
-    /// <summary>Walks that cost the full distance and found nothing, before giving up on an address space.</summary>
-    private const int MaxWalks = 24;
-
     private readonly List<(ulong Low, ulong High)> _walked = [];
 
     /// <summary>Kernel images seen that are not for x64 or lack what is needed, for the record.</summary>
@@ -21,8 +18,6 @@ internal sealed class KernelImageFinder(AddressSpace space, WindowsLimits limits
     /// <summary>The kernel's image that lies below (or at) the address, or null.</summary>
     public KernelImage? FindBelow(VirtualAddress address, CancellationToken ct)
     {
-        if (_walked.Count >= MaxWalks)
-            return null;
         var start = address.PageStart.Value;
         var low = start > limits.ImageSearchDistance ? start - limits.ImageSearchDistance : 0;
         foreach (var (walkedLow, walkedHigh) in _walked)
@@ -32,6 +27,8 @@ internal sealed class KernelImageFinder(AddressSpace space, WindowsLimits limits
                 start = walkedLow - Page.Size;
         }
 
+        if (start < low || !budget.TakeWalk())
+            return null;
         for (var at = start; at >= low && new VirtualAddress(at).IsKernel;)
         {
             ct.ThrowIfCancellationRequested();

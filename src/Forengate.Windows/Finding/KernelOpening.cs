@@ -87,6 +87,12 @@ internal sealed class KernelOpening
             _facts.Add(new Fact("KUSER_SHARED_DATA", null, $"its page at {SharedUserDataReader.Address} is not in memory"));
         }
 
+        if (AddressOf(KernelGlobal.KiKvaShadow) is { } shadow)
+        {
+            _facts.Add(kernel.TryRead(shadow, out byte on)
+                ? new Fact("KVA shadow", on == 0 ? "off" : "on", "KiKvaShadow")
+                : new Fact("KVA shadow", null, $"KiKvaShadow at {shadow} is not in memory"));
+        }
         var kdbg = DebuggerDataReader.Read(kernel, Base, Globals(), _facts);
         var closes = CheckLists(kernel);
         var processors = ReadProcessors(kernel, kdbg, out var unmatched);
@@ -184,9 +190,9 @@ internal sealed class KernelOpening
         build ??= shared?.NtBuildNumber ?? kd?.MinorVersion;
         var version = new KernelVersion
         {
-            Major = shared?.NtMajorVersion ?? 0,
-            Minor = shared?.NtMinorVersion ?? 0,
-            Build = build ?? 0,
+            Major = shared?.NtMajorVersion ?? (uint)_profile.Version.Major,
+            Minor = shared?.NtMinorVersion ?? (uint)_profile.Version.Minor,
+            Build = build ?? (uint)_profile.Version.Build,
             KdMajor = kd?.MajorVersion,
             KdMinor = kd?.MinorVersion,
             ProtocolVersion = kd?.ProtocolVersion,
@@ -196,7 +202,8 @@ internal sealed class KernelOpening
             BuildLab = lab,
             BuildLabEx = labEx,
         };
-        _facts.Add(new Fact("Windows version", version.ToString(), "KUSER_SHARED_DATA and NtBuildNumber"));
+        _facts.Add(new Fact(
+            "Windows version", version.ToString(), shared is null || build is null ? "the profile, for what KUSER_SHARED_DATA and NtBuildNumber do not tell" : "KUSER_SHARED_DATA and NtBuildNumber"));
         _facts.Add(new Fact("build lab", labEx ?? lab, labEx is not null ? "NtBuildLabEx" : lab is not null ? "NtBuildLab" : "NtBuildLab and NtBuildLabEx are not in memory"));
         _facts.Add(kd is { } block64
             ? new Fact(
@@ -253,8 +260,13 @@ internal sealed class KernelOpening
             warnings.Add("the profile lacks KiProcessorBlock");
         }
         var complaints = warnings.ToList();
+        var how = "KiProcessorBlock, each KPRCB with its own number";
+
+        // A byte on the oldest builds, more on later ones: the lowest byte is there in all.
+        if (AddressOf(KernelGlobal.KeNumberProcessors) is { } number && kernel.TryRead(number, out byte claimed))
+            how += claimed == (byte)processors.Count ? "; KeNumberProcessors agrees" : $"; KeNumberProcessors says {claimed}";
         _facts.Add(processors.Count > 0
-            ? new Fact("processors", processors.Count.ToString(), "KiProcessorBlock, each KPRCB with its own number")
+            ? new Fact("processors", processors.Count.ToString(), how)
             : new Fact("processors", null, complaints.Count > 0 ? complaints[0] : "KiProcessorBlock is not in memory or empty"));
         foreach (var processor in processors)
         {

@@ -6,6 +6,7 @@ namespace Forengate.Windows;
 /// <summary>Looks for the kernel on every way there is, the fastest first, and remembers what each gave.</summary>
 internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimits limits, CancellationToken ct)
 {
+    private readonly SearchBudget _budget = new(limits);
     private readonly List<Fact> _tried = [];
     private readonly List<string> _rejected = [];
     private readonly HashSet<(ulong Table, int Levels)> _tables = [];
@@ -52,7 +53,7 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         {
             if (TryTable(
                 stub.DirectoryTableBase, null, $"CR3 in the processor start block at {stub.Page}",
-                space => new KernelImageFinder(space, limits).FindBelow(stub.KernelEntry, ct) is { } image
+                space => new KernelImageFinder(space, limits, _budget).FindBelow(stub.KernelEntry, ct) is { } image
                     ? (image, $"below the kernel entry {stub.KernelEntry} of the processor start block at {stub.Page}")
                     : null))
                 return true;
@@ -131,7 +132,7 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
 
     private (KernelImage, string)? FromCode(AddressSpace space, IReadOnlyList<CpuState> cpus)
     {
-        var finder = new KernelImageFinder(space, limits);
+        var finder = new KernelImageFinder(space, limits, _budget);
         foreach (var hint in RegisterHints.CodeAddresses(space, cpus))
         {
             if (finder.FindBelow(hint.Address, ct) is { } image)
@@ -145,9 +146,9 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
     {
         if (records.Count == 0)
             return null;
-        var finder = new KernelImageFinder(space, limits);
+        var finder = new KernelImageFinder(space, limits, _budget);
         (KernelImage, string)? found = null;
-        new MappedImages(space, limits).Walk(
+        new MappedImages(space, limits, _budget).Walk(
             (address, page, size) =>
             {
                 foreach (var record in records)
@@ -168,9 +169,9 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
 
     private (KernelImage, string)? FromHeaders(AddressSpace space)
     {
-        var finder = new KernelImageFinder(space, limits);
+        var finder = new KernelImageFinder(space, limits, _budget);
         (KernelImage, string)? found = null;
-        new MappedImages(space, limits).Walk(
+        new MappedImages(space, limits, _budget).Walk(
             (address, page, size) =>
             {
                 for (var offset = 0UL; offset < size; offset += Page.Size)
@@ -208,7 +209,7 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         }
         foreach (var table in later)
         {
-            if (_best is not null || ++count > limits.DirectoryTableBases)
+            if (_best is not null || _withoutProfile is not null || ++count > limits.DirectoryTableBases)
                 yield break;
             yield return table;
         }

@@ -7,7 +7,7 @@ namespace Forengate.Windows;
 /// Where the kernel half of an address space maps images: a bounded walk over its tables, for searches that know no address. Tables met twice on one level are walked once;
 /// the number of tables read is limited, so that tables made to lead everywhere cost no more than honest ones.
 /// </summary>
-internal sealed class MappedImages(AddressSpace space, WindowsLimits limits)
+internal sealed class MappedImages(AddressSpace space, WindowsLimits limits, SearchBudget? budget = null)
 {
     private const ulong FirstKernelSlot = 256;
 
@@ -54,7 +54,7 @@ internal sealed class MappedImages(AddressSpace space, WindowsLimits limits)
     private bool WalkTable(ulong table, int level, ulong address, Func<VirtualAddress, PhysicalAddress, ulong, bool> visit, CancellationToken ct)
     {
         ct.ThrowIfCancellationRequested();
-        if (_left-- <= 0 || !_seen.Add((level, table)) || !TryReadTable(table, level))
+        if (_left-- <= 0 || !_seen.Add((level, table)) || budget?.TakeTable() == false || !TryReadTable(table, level))
             return false;
         var entries = _tables[level];
         var span = 1UL << (Page.Shift + (9 * (level - 1)));

@@ -14,6 +14,7 @@ internal sealed record KernelLayouts(
         missing = string.Join(", ", lookup.Missing);
         return lookup.Missing.Count == 0 ? layouts : null;
     }
+
     /// <summary>Where a global lies; null where the profile does not know it.</summary>
     public static VirtualAddress? AddressOf(KernelProfile profile, VirtualAddress kernelBase, KernelGlobal global) =>
         profile.RvaOf(global) is { } rva ? kernelBase + rva : null;

@@ -56,12 +56,15 @@ public sealed class CrashDumpImageTests : IDisposable
         Write([new(0x100, 2), new(0x10, 2), new(0x101, 2), new(ulong.MaxValue, 2), new(0x20, 0)]);
         using var view = OpenView();
 
-        Assert.Equal([new PhysicalRange(new(0x10000), 0x2000), new PhysicalRange(new(0x100000), 0x2000)], view.Memory.Ranges);
+        Assert.Equal([new PhysicalRange(new(0x10000), 0x2000), new PhysicalRange(new(0x100000), 0x3000)], view.Memory.Ranges);
         Assert.Equal(2, FirstByte(view, 0x10));
+        // The run named first has the page, the rest of the other stays.
         Assert.Equal(1, FirstByte(view, 0x101));
+        Assert.Equal(5, FirstByte(view, 0x102));
         Assert.Contains(view.Origin.Remarks, remark => remark.Contains("ascending order", StringComparison.Ordinal));
         Assert.Contains(view.Origin.Remarks, remark => remark.Contains("overlaps run 1", StringComparison.Ordinal));
-        Assert.Equal(2, view.Origin.Remarks.Count(remark => remark.Contains("no possible memory", StringComparison.Ordinal)));
+        Assert.Contains(view.Origin.Remarks, remark => remark.Contains("run 4 is no possible memory", StringComparison.Ordinal));
+        Assert.Contains("run 5 has no pages", view.Origin.Remarks);
     }
 
     [Theory]
@@ -72,7 +75,7 @@ public sealed class CrashDumpImageTests : IDisposable
     {
         File.WriteAllText(_path, content);
         var error = Assert.Throws<ImageFormatException>(() => CrashDumpImage.Open(_path));
-        Assert.StartsWith(_path, error.Message, StringComparison.Ordinal);
+        Assert.Contains(_path, error.Message, StringComparison.Ordinal);
         Assert.DoesNotContain('\n', error.Message);
     }
 
@@ -121,11 +124,19 @@ public sealed class CrashDumpImageTests : IDisposable
         Assert.True(opened > 100);
     }
 
-    private View OpenView()
+    [Fact]
+    public void CountBeyondTheHeaderIsNotBelieved()
     {
-        using var image = CrashDumpImage.Open(_path);
-        return image.OpenView();
+        Write([new(0x10, 2), new(0x100, 3)]);
+        var bytes = File.ReadAllBytes(_path);
+        BitConverter.TryWriteBytes(bytes.AsSpan(L.NumberOfRuns), CrashDumpHeader64.Filler);
+        File.WriteAllBytes(_path, bytes);
+        using var view = OpenView();
+        Assert.Equal([new PhysicalRange(new(0x10000), 0x2000), new PhysicalRange(new(0x100000), 0x3000)], view.Memory.Ranges);
+        Assert.Contains("only 42 fit", Assert.Single(view.Origin.Remarks), StringComparison.Ordinal);
     }
+
+    private View OpenView() => ImageReader.Open(_path);
 
     private static byte FirstByte(View view, ulong frame)
     {

@@ -99,7 +99,7 @@ public sealed class RealHeaderTests
         Assert.Equal(new TriageDriver(@"\SystemRoot\system32\ntoskrnl.exe", new VirtualAddress(0xFFFFF801BCB30000), 0x911000), drivers[0]);
         Assert.Equal(@"\SystemRoot\system32\hal.dll", drivers[1].Path);
 
-        var error = Assert.Throws<ImageFormatException>(() => image.OpenView());
+        var error = Assert.Throws<ImageFormatException>(() => ImageReader.Open(path));
         Assert.Contains("type 4", error.Message, StringComparison.Ordinal);
     }
 

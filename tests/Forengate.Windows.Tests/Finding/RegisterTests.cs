@@ -177,7 +177,7 @@ public sealed class RegisterTests
         var found = WindowsSystem.Find(view, TestProfiles.Store);
         Assert.NotNull(found.System);
         Assert.Equal(SmallWindows.Now, found.System.SharedData!.SystemTime);
-        Assert.Equal(laterFirst ? SmallMemory.Root : SmallMemory.Root + 0x100_0000, found.System.SystemDirectoryTableBase);
+        Assert.Equal(laterFirst ? SmallMemory.Root : SmallMemory.Root + 0x80_0000, found.System.SystemDirectoryTableBase);
     }
 
     [Fact]

@@ -34,7 +34,7 @@ internal sealed class SmallWindows : IDisposable
         Memory.Put(SmallMemory.Root + (0x1ED * 8), SmallMemory.Root | 3);
     }
 
-    public SmallMemory Memory { get; } = new(16 << 20);
+    public SmallMemory Memory { get; } = new(8 << 20);
 
     public KernelProfile Profile { get; }
 

@@ -4,8 +4,7 @@ namespace Forengate.Memory;
 /// <param name="Run">As the header lists it.</param>
 /// <param name="FileOffset">Offset of its first page in the file, in bytes.</param>
 /// <param name="PagesInFile">How many of its pages the file really holds; fewer than listed where the file ends early.</param>
-/// <param name="Usable">False for a run that is no possible memory or overlaps one before it: its pages take their place in the file but are not read.</param>
-public readonly record struct CrashDumpRunPlacement(CrashDumpRun Run, ulong FileOffset, ulong PagesInFile, bool Usable);
+public readonly record struct CrashDumpRunPlacement(CrashDumpRun Run, ulong FileOffset, ulong PagesInFile);
 
 /// <summary>
 /// The physical memory block of a complete dump laid over its file: pages follow the header run by run, in the header's order, whatever order that is. Made from hostile
@@ -30,18 +29,29 @@ public sealed class CrashDumpRunTable
     public static CrashDumpRunTable Read(CrashDumpHeader64 header, ulong fileLength)
     {
         var listed = new List<CrashDumpRun>();
-        for (var i = 0; i < Math.Min(header.NumberOfRuns, CrashDumpLayout64.MaxRuns); i++)
+        var pages = 0UL;
+        for (var i = 0; i < CrashDumpLayout64.MaxRuns && IsListed(i, header.NumberOfRuns, CrashDumpLayout64.MaxRuns, pages, header.NumberOfPages); i++)
+        {
             listed.Add(header.Run(i));
+            pages = unchecked(pages + listed[i].PageCount);
+        }
         return Place(listed, header.NumberOfRuns, header.NumberOfPages, CrashDumpLayout64.HeaderSize, CrashDumpLayout64.MaxRuns, fileLength);
     }
 
     public static CrashDumpRunTable Read(CrashDumpHeader32 header, ulong fileLength)
     {
         var listed = new List<CrashDumpRun>();
-        for (var i = 0; i < Math.Min(header.NumberOfRuns, CrashDumpLayout32.MaxRuns); i++)
+        var pages = 0UL;
+        for (var i = 0; i < CrashDumpLayout32.MaxRuns && IsListed(i, header.NumberOfRuns, CrashDumpLayout32.MaxRuns, pages, header.NumberOfPages); i++)
+        {
             listed.Add(header.Run(i));
+            pages = unchecked(pages + listed[i].PageCount);
+        }
         return Place(listed, header.NumberOfRuns, header.NumberOfPages, CrashDumpLayout32.HeaderSize, CrashDumpLayout32.MaxRuns, fileLength);
     }
+
+    /// <summary>A count that cannot be is no count: then the runs go on as long as pages are missing from NumberOfPages.</summary>
+    private static bool IsListed(int index, uint count, int maxRuns, ulong pages, ulong pagesListed) => count <= maxRuns ? index < count : pages < pagesListed;
 
     private static CrashDumpRunTable Place(List<CrashDumpRun> listed, uint count, ulong pagesListed, int headerSize, int maxRuns, ulong fileLength)
     {
@@ -59,19 +69,21 @@ public sealed class CrashDumpRunTable
             var offset = (ulong)headerSize + (pages << Page.Shift);
             if (!run.IsPossible)
             {
-                problems.Add(new(CrashDumpRunFault.Impossible, $"run {i + 1} is no possible memory: base page 0x{run.BasePage:x}, 0x{run.PageCount:x} pages"));
-                placed.Add(new(run, offset, 0, Usable: false));
+                problems.Add(run.PageCount == 0
+                    ? new(CrashDumpRunFault.Empty, $"run {i + 1} has no pages")
+                    : new(CrashDumpRunFault.Impossible, $"run {i + 1} is no possible memory: base page 0x{run.BasePage:x}, 0x{run.PageCount:x} pages"));
+                placed.Add(new(run, offset, 0));
                 continue;
             }
             var inFile = fileLength <= offset ? 0 : Math.Min(run.PageCount, (fileLength - offset) >> Page.Shift);
             if (inFile < run.PageCount)
                 problems.Add(new(CrashDumpRunFault.BeyondFile, $"run {i + 1} ({run.Range}) ends beyond the file: 0x{run.PageCount - inFile:x} of its 0x{run.PageCount:x} pages are missing, from physical address 0x{(run.BasePage + inFile) << Page.Shift:x} on"));
-            var clash = placed.FindIndex(other => other.Usable && Overlap(other.Run, run));
+            var clash = placed.FindIndex(other => other.Run.IsPossible && Overlap(other.Run, run));
             if (clash >= 0)
                 problems.Add(new(CrashDumpRunFault.Overlap, $"run {i + 1} ({run.Range}) overlaps run {clash + 1} ({placed[clash].Run.Range})"));
             else if (i > 0 && listed[i - 1].IsPossible && run.BasePage < listed[i - 1].BasePage)
                 problems.Add(new(CrashDumpRunFault.Order, $"run {i + 1} ({run.Range}) lies below run {i} ({listed[i - 1].Range}): Windows lists runs in ascending order"));
-            placed.Add(new(run, offset, inFile, Usable: clash < 0));
+            placed.Add(new(run, offset, inFile));
             // 43 runs of at most 2^40 pages each cannot overflow.
             pages += run.PageCount;
         }
@@ -93,7 +105,10 @@ public enum CrashDumpRunFault
     /// <summary>More than fit the header.</summary>
     TooMany,
 
-    /// <summary>Empty, or beyond all physical addresses.</summary>
+    /// <summary>Without pages.</summary>
+    Empty,
+
+    /// <summary>Beyond all physical addresses.</summary>
     Impossible,
 
     Overlap,

@@ -1,0 +1,75 @@
+using Forengate.Lab.Machine;
+
+namespace Forengate.Lab.Image;
+
+/// <summary>Where the CPUs of a twin are caught: all in one mode, or one mode after the other.</summary>
+internal enum CpuModes
+{
+    Kernel,
+    User,
+    Entry,
+    Mixed,
+}
+
+/// <summary>A bugcheck the guest's memory tells of.</summary>
+internal sealed record Bugcheck(uint Code, ulong P1, ulong P2, ulong P3, ulong P4);
+
+/// <summary>What a twin shall be. Same options, same image, byte for byte.</summary>
+internal sealed record TwinOptions
+{
+    public const ulong MiB = 1 << 20;
+
+    public string Build { get; init; } = "19041";
+    public ulong Seed { get; init; } = 1;
+    /// <summary>Bytes of RAM, 128 MiB to 8 GiB.</summary>
+    public ulong MemorySize { get; init; } = 512 * MiB;
+    /// <summary>Bytes of RAM below the PCI hole; 0 takes what QEMU's pc machine takes.</summary>
+    public ulong LowSize { get; init; }
+    public int CpuCount { get; init; } = 1;
+    public CpuModes CpuModes { get; init; }
+    /// <summary>Processes in PsActiveProcessHead, System and the exited ones still listed included: 1 to 5,000.</summary>
+    public int Processes { get; init; } = 40;
+    /// <summary>Most threads a process has.</summary>
+    public int Threads { get; init; } = 4;
+    public int Drivers { get; init; } = 60;
+    /// <summary>Null takes what such a Windows does by default on a PC of its time: on.</summary>
+    public bool KvaShadow { get; init; } = true;
+    public bool KdbgEncoded { get; init; } = true;
+    public int HiddenProcesses { get; init; } = 1;
+    public int HiddenDrivers { get; init; } = 1;
+    public int ExitedProcesses { get; init; } = 2;
+    public int SpareProcesses { get; init; } = 4;
+    /// <summary>Percent of free RAM that is filled with seeded data.</summary>
+    public int FillPercent { get; init; }
+    public Bugcheck? Bugcheck { get; init; }
+
+    /// <summary>QEMU's pc machine (hw/i386/pc_piix.c): below 3.5 GiB all RAM is low, else 3 GiB are.</summary>
+    public ulong EffectiveLowSize => LowSize != 0 ? Math.Min(LowSize, MemorySize) : MemorySize < 0xE000_0000 ? MemorySize : 0xC000_0000;
+
+    public CpuMode ModeOf(int cpu) => CpuModes switch
+    {
+        CpuModes.User => CpuMode.User,
+        CpuModes.Entry => CpuMode.Entry,
+        CpuModes.Mixed => (CpuMode)(cpu % 3),
+        _ => CpuMode.Kernel,
+    };
+
+    public void Check()
+    {
+        Require(MemorySize is >= 128 * MiB and <= 8192 * MiB && MemorySize % (2 * MiB) == 0, "memory must be 128 to 8192 MiB, an even number");
+        Require(EffectiveLowSize >= 64 * MiB && EffectiveLowSize <= 0xE000_0000 && EffectiveLowSize % (2 * MiB) == 0, "memory below the hole must be 64 to 3584 MiB, an even number");
+        Require(CpuCount is >= 1 and <= 64, "1 to 64 CPUs");
+        Require(Processes is >= 1 and <= 5000, "1 to 5000 processes");
+        Require(Threads is >= 1 and <= 64, "1 to 64 threads a process");
+        Require(Drivers is >= 2 and <= 200, "2 to 200 drivers");
+        Require(HiddenProcesses is >= 0 and <= 64 && SpareProcesses is >= 0 and <= 64 && HiddenDrivers is >= 0 and <= 16, "0 to 64 hidden and spare processes, 0 to 16 hidden drivers");
+        Require(ExitedProcesses is >= 0 and <= 64, "0 to 64 exited processes");
+        Require(FillPercent is >= 0 and <= 100, "0 to 100 percent fill");
+    }
+
+    private static void Require(bool condition, string message)
+    {
+        if (!condition)
+            throw new ImageException(message);
+    }
+}

@@ -1,0 +1,67 @@
+namespace Forengate.Lab.Truth;
+
+/// <summary>All that is true of a twin, as <c>truth.json</c> says it. Times are UTC.</summary>
+internal sealed record TruthDocument
+{
+    public required TruthOptions Options { get; init; }
+    public required TruthBuild Build { get; init; }
+    public required TruthMemory Memory { get; init; }
+    public required TruthPaging Paging { get; init; }
+    public required TruthKernel Kernel { get; init; }
+    public required TruthKdbg Kdbg { get; init; }
+    public required TruthTimes Times { get; init; }
+    public required TruthBugcheck? Bugcheck { get; init; }
+    public required IReadOnlyList<TruthCpu> Cpus { get; init; }
+    public required IReadOnlyList<TruthGlobal> Globals { get; init; }
+    public required IReadOnlyList<TruthDriver> Drivers { get; init; }
+    public required IReadOnlyList<TruthProcess> Processes { get; init; }
+    public required IReadOnlyList<TruthCommand> Commands { get; init; }
+    public required IReadOnlyList<TruthTranslation> Translations { get; init; }
+}
+
+internal sealed record TruthOptions(
+    string Build, ulong Seed, ulong MemorySize, ulong LowSize, int Cpus, string CpuModes, int Processes, int Threads, int Drivers, bool KvaShadow, bool KdbgEncoded, int HiddenProcesses,
+    int HiddenDrivers, int ExitedProcesses, int SpareProcesses, int FillPercent);
+
+internal sealed record TruthBuild(
+    string Version, int Major, int Minor, int Number, string Lab, string LabEx, string PdbGuid, uint PdbAge, string PdbName, Hex Timestamp, uint ProductType, uint SuiteMask);
+
+internal sealed record TruthRun(Hex FirstPage, ulong Pages);
+
+internal sealed record TruthMemory(ulong Size, ulong LowSize, IReadOnlyList<TruthRun> Runs, Hex DescriptorVa, ulong NumberOfPages, Hex PfnDatabase);
+
+internal sealed record TruthPaging(Hex SystemDtb, Hex SystemPml4, int SelfMapIndex, Hex PteBase, bool KvaShadow, Hex LowStub);
+
+internal sealed record TruthSection(string Name, Hex Rva, Hex Size, bool Discarded);
+
+internal sealed record TruthKernel(Hex Base, Hex Size, Hex EntryPoint, Hex PoolStart, Hex PoolEnd, byte? ObjectHeaderCookie, int ProcessHeaderSize, IReadOnlyList<TruthSection> Sections);
+
+internal sealed record TruthKdbg(Hex Va, Hex Pa, int Size, bool Encoded, Hex WaitNever, Hex WaitAlways, Hex FlagVa, string Decoded);
+
+internal sealed record TruthTimes(
+    DateTime SystemTime, Hex SystemTimeRaw, DateTime BootTime, double UpTimeSeconds, Hex InterruptTimeRaw, uint? BootId, uint Cookie, Hex SharedUserDataVa, Hex SharedUserDataPa);
+
+internal sealed record TruthBugcheck(Hex Code, IReadOnlyList<Hex> Parameters);
+
+internal sealed record TruthRegisters(
+    Hex Cr0, Hex Cr3, Hex Cr4, Hex Cr8, Hex Efer, Hex GdtBase, Hex GdtLimit, Hex IdtBase, Hex IdtLimit, Hex TrSelector, Hex LdtSelector, Hex GsBase, Hex KernelGsBase, Hex FsBase, Hex Star, Hex LStar, Hex CStar,
+    Hex SfMask, Hex Rip, Hex Rsp, Hex Rflags, Hex Cs, Hex Ss, Hex Ds, Hex Es, Hex Fs, Hex Gs, Hex R12, Hex R13, Hex R14, Hex R15, string Xmm6To9);
+
+internal sealed record TruthCpu(
+    int Index, string Mode, Hex Kpcr, Hex KpcrPa, Hex Prcb, Hex PrcbPa, Hex Context, Hex ContextPa, Hex ContextFrame, Hex SpecialRegisters, Hex Gdt, Hex Idt, Hex Tss, Hex CurrentThread, Hex IdleThread,
+    Hex CurrentProcess, uint CurrentPid, Hex KernelStack, Hex KernelCr3, TruthRegisters Registers);
+
+internal sealed record TruthGlobal(string Name, Hex Rva, Hex Va, Hex Pa, Hex Value);
+
+internal sealed record TruthDriver(string Name, string Path, Hex Base, Hex Size, Hex EntryPoint, Hex EntryVa, bool Hidden, Hex Timestamp, string PdbGuid);
+
+internal sealed record TruthThread(uint Tid, Hex Ethread, Hex EthreadPa, Hex Teb, Hex StackBase, Hex StackLimit, Hex StartAddress, Hex Win32StartAddress, DateTime? CreateTime, DateTime? ExitTime, int State);
+
+internal sealed record TruthProcess(
+    uint Pid, uint ParentPid, string Name, string ShortName, string Path, string NativePath, string CommandLine, string State, bool Listed, DateTime? CreateTime, DateTime? ExitTime, Hex ExitStatus, uint? Session, bool Wow64,
+    int ActiveThreads, Hex Eprocess, Hex EprocessPa, Hex Dtb, Hex UserDtb, Hex Peb, Hex Wow64Peb, Hex ImageBase, IReadOnlyList<TruthThread> Threads);
+
+internal sealed record TruthCommand(int Index, string Action, uint Pid, string Name, DateTime? ExitTime);
+
+/// <summary>What a walk from a table gives for an address: a physical address and the size of the page it lies in, or nothing.</summary>
+internal sealed record TruthTranslation(Hex Root, Hex Va, Hex? Pa, Hex? PageSize);

@@ -1,0 +1,65 @@
+using Forengate.Memory;
+
+namespace Forengate.Dumps.Tests;
+
+public sealed class RunPlanTests
+{
+    [Fact]
+    public void BothMustCallItMemory()
+    {
+        var plan = RunPlan.Make([Range(0, 0xA0), Range(0x100, 0x1000)], [Range(1, 0x9E), Range(0x100, 0x800)]);
+        Assert.Equal([new(1, 0x9E), new(0x100, 0x800)], plan.Runs);
+        Assert.Empty(plan.Gaps);
+    }
+
+    [Fact]
+    public void MemoryPluggedLaterIsReported()
+    {
+        var plan = RunPlan.Make([Range(0, 0x1000), Range(0x100000, 0x8000)], [Range(0, 0x1000)]);
+        Assert.Equal([new(0, 0x1000)], plan.Runs);
+        Assert.Contains("32768 pages at 0x100000000-0x108000000", Assert.Single(plan.Disagreements), StringComparison.Ordinal);
+        Assert.Empty(plan.Gaps);
+    }
+
+    [Fact]
+    public void MemoryTheViewLacksIsAGap()
+    {
+        var plan = RunPlan.Make([Range(0, 0x1000)], [Range(0, 0x1000), Range(0x2000, 0x10)]);
+        Assert.Equal([new(0, 0x1000)], plan.Runs);
+        Assert.Contains("16 pages at 0x2000000-0x2010000", Assert.Single(plan.Gaps), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void WithoutWindowsTheHypervisorIsBelieved()
+    {
+        var plan = RunPlan.Make([Range(5, 5)], null);
+        Assert.Equal([new(5, 5)], plan.Runs);
+        Assert.Single(plan.Notes);
+    }
+
+    [Fact]
+    public void MoreRunsThanAHeaderHoldsAreMergedAcrossTheSmallestHoles()
+    {
+        var ranges = Enumerable.Range(0, 50).Select(i => Range((ulong)i * 100, (ulong)(i < 8 ? 99 : 50))).ToList();
+        var plan = RunPlan.Make(ranges, ranges);
+        Assert.Equal(CrashDumpLayout64.MaxRuns, plan.Runs.Count);
+        // Eight holes of one page each were the smallest.
+        Assert.Equal(new CrashDumpRun(0, 850), plan.Runs[0]);
+        Assert.Contains("8 pages of holes", Assert.Single(plan.Disagreements), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void HostileBlocksAreHarmless()
+    {
+        var random = new Random(7);
+        for (var round = 0; round < 200; round++)
+        {
+            var block = Enumerable.Range(0, random.Next(1, 60)).Select(_ => new PhysicalRange(new((ulong)random.NextInt64()), random.Next(3) == 0 ? ulong.MaxValue : (ulong)random.Next(1 << 24))).ToList();
+            var plan = RunPlan.Make([Range(0, 0xA0), Range(0x100, 0x10000)], block);
+            Assert.InRange(plan.Runs.Count, 1, CrashDumpLayout64.MaxRuns);
+            Assert.True(plan.Runs.Aggregate(0UL, (sum, run) => sum + run.PageCount) <= 0x100A0);
+        }
+    }
+
+    private static PhysicalRange Range(ulong frame, ulong pages) => new(PhysicalAddress.FromFrame(frame), pages << Page.Shift);
+}

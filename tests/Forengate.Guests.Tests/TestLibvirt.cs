@@ -1,0 +1,119 @@
+using System.Diagnostics;
+
+namespace Forengate.Guests.Tests;
+
+/// <summary>
+/// A libvirt daemon of the tests' own: its own directories, no system daemon touched. As root it runs as nobody, because libvirtd as root always uses the system's directories.
+/// </summary>
+public sealed class TestLibvirt : IDisposable
+{
+    private const string Daemon = "/usr/sbin/libvirtd";
+
+    private readonly Process? _process;
+    private readonly List<string> _guests = [];
+
+    public TestLibvirt()
+    {
+        if (!File.Exists(Daemon) || !File.Exists("/usr/bin/virsh") || !File.Exists(TestQemu.Program))
+            return;
+        Folder = Directory.CreateTempSubdirectory("forengate-libvirt-").FullName;
+        var settings = Directory.CreateDirectory(Path.Combine(Folder, "config", "libvirt")).FullName;
+        File.WriteAllText(
+            Path.Combine(settings, "qemu.conf"),
+            "security_driver=\"none\"\ncgroup_controllers=[]\nnamespaces=[]\nstdio_handler=\"file\"\nremember_owner=0\n");
+        File.WriteAllBytes(Path.Combine(Folder, "guest.bin"), BareGuest.Image());
+        foreach (var name in (string[])["home", "cache", "run", "data"])
+            Directory.CreateDirectory(Path.Combine(Folder, name));
+        Run("chmod", "755", Folder);
+        var start = new ProcessStartInfo { RedirectStandardError = true, RedirectStandardOutput = true };
+        if (Environment.IsPrivilegedProcess)
+        {
+            Run("chown", "-R", "65534:65534", Folder);
+            start.FileName = "/usr/bin/setpriv";
+            foreach (var argument in (string[])["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig", "TERM", Daemon])
+                start.ArgumentList.Add(argument);
+        }
+        else
+        {
+            start.FileName = Daemon;
+        }
+        start.Environment["HOME"] = Path.Combine(Folder, "home");
+        start.Environment["XDG_CONFIG_HOME"] = Path.Combine(Folder, "config");
+        start.Environment["XDG_CACHE_HOME"] = Path.Combine(Folder, "cache");
+        start.Environment["XDG_RUNTIME_DIR"] = Path.Combine(Folder, "run");
+        start.Environment["XDG_DATA_HOME"] = Path.Combine(Folder, "data");
+        _process = Process.Start(start)!;
+        _process.ErrorDataReceived += static (_, _) => { };
+        _process.OutputDataReceived += static (_, _) => { };
+        _process.BeginErrorReadLine();
+        _process.BeginOutputReadLine();
+        TestQemu.WaitFor(() => File.Exists(SocketPath), "libvirtd's socket");
+        TestQemu.WaitFor(() => TryVirsh(out _, "list"), "libvirtd");
+    }
+
+    public string Folder { get; } = "";
+
+    private string SocketPath => Path.Combine(Folder, "run", "libvirt", "libvirt-sock");
+
+    public string Uri => $"qemu:///session?socket={SocketPath}";
+
+    public CaptureOptions Options(CaptureMode mode) => TestQemu.Options(mode) with { ConnectUri = Uri };
+
+    /// <summary>Starts a transient guest that runs the bare guest's code. Skips the test where libvirt is not installed.</summary>
+    public GuestTarget Start(string name, string extra = "", int mebibytes = 96)
+    {
+        if (_process is null)
+            Assert.Skip("libvirt is not installed");
+        var file = Path.Combine(Folder, name + ".xml");
+        File.WriteAllText(
+            file,
+            $"""
+            <domain type='qemu'>
+              <name>{name}</name>
+              <memory unit='MiB'>{mebibytes}</memory>
+              <vcpu>2</vcpu>
+              <os><type arch='x86_64' machine='q35'>hvm</type><kernel>{Folder}/guest.bin</kernel></os>
+              <features><acpi/><apic/></features>
+              {extra}
+              <devices><emulator>{TestQemu.Program}</emulator><memballoon model='none'/></devices>
+            </domain>
+            """);
+        Run("chmod", "644", file);
+        _guests.Add(name);
+        Virsh("create", file);
+        return new GuestTarget(GuestTargetKind.Libvirt, name);
+    }
+
+    public string State(string name) => Virsh("domstate", name).Trim();
+
+    public string Virsh(params string[] arguments) => TryVirsh(out var output, arguments) ? output : throw new InvalidOperationException($"virsh {string.Join(' ', arguments)}: {output}");
+
+    private bool TryVirsh(out string output, params string[] arguments)
+    {
+        var start = new ProcessStartInfo("/usr/bin/virsh") { RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (var argument in (string[])["-c", Uri, .. arguments])
+            start.ArgumentList.Add(argument);
+        using var process = Process.Start(start)!;
+        output = process.StandardOutput.ReadToEnd() + process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        return process.ExitCode == 0;
+    }
+
+    private static void Run(string program, params string[] arguments)
+    {
+        using var process = Process.Start(program, arguments);
+        process.WaitForExit();
+    }
+
+    public void Dispose()
+    {
+        if (_process is null)
+            return;
+        foreach (var guest in _guests)
+            TryVirsh(out _, "destroy", guest);
+        _process.Kill();
+        _process.WaitForExit();
+        _process.Dispose();
+        Directory.Delete(Folder, recursive: true);
+    }
+}
