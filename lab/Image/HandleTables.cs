@@ -9,6 +9,7 @@ namespace Forengate.Lab.Image;
 internal sealed class HandleTables(KernelTables tables, AddressSpace space, KernelPool pool)
 {
     private const int EntriesPerPage = 256;
+    private readonly List<ulong> _links = [];
 
     /// <summary>A table without handles yet, as a fresh process has it.</summary>
     public ulong Empty(ulong eprocess, uint pid, bool withPage)
@@ -43,12 +44,17 @@ internal sealed class HandleTables(KernelTables tables, AddressSpace space, Kern
 
     public ulong EntryValue(ulong address) => tables.HasField("_HANDLE_TABLE_ENTRY", "ObjectPointerBits") ? address >> 4 << 20 | 1 : address | 1;
 
+    /// <summary>Links all tables into HandleTableListHead.</summary>
+    public void Link(ulong head) => LinkedRing.Write(space, head, _links);
+
     private ulong Write(ulong eprocess, uint pid, ulong code, uint count)
     {
         var table = new StructWriter(tables, "_HANDLE_TABLE", pool.Allocate("Obtb", tables.SizeOf("_HANDLE_TABLE")));
         table.Set("TableCode", code).Set("QuotaProcess", eprocess).Set("UniqueProcessId", pid).Set("NextHandleNeedingPool", EntriesPerPage * 4);
         table.SetWhere("HandleCount", count).EmptyList("HandleTableList");
         table.Store(space);
+        if (eprocess != 0)
+            _links.Add(table.AddressOf("HandleTableList"));
         return table.Address;
     }
 }

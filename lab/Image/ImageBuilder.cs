@@ -71,6 +71,7 @@ internal sealed class ImageBuilder
         LinkedRing.Write(_system, kernel.AddressOf("PsActiveProcessHead"), processes.Where(p => p.Plan.IsListed).Select(p => p.ActiveProcessLinks).ToArray());
         LinkedRing.Write(_system, kernel.AddressOf("KiProcessListHead"),
             processes.Where(p => p.Plan is { HasExited: false, State: not ProcessState.Spare }).Select(p => p.Eprocess + (ulong)_tables.OffsetOf("_EPROCESS", "Pcb.ProcessListEntry")).ToArray());
+        processBuilder.Link();
         var (cidTable, idEntries) = WriteIds(processBuilder.Handles, processes);
         var drivers = new DriverBuilder(_tables, _system, pool, kernel, _random).Build(_layout.DriverBase, _options.Drivers, _options.HiddenDrivers);
         var block = PhysicalMemoryBlock.Write(_tables, _system, pool, runs);
@@ -210,7 +211,7 @@ internal sealed class ImageBuilder
         kernel.SetU64("MmUserProbeAddress", userEnd);
         kernel.SetU64("MmHighestUserAddress", userEnd - 1);
         kernel.SetU64("MmSystemRangeStart", _tables.Family < 9200 ? 0xFFFF0800_00000000 : 0xFFFF8000_00000000);
-        foreach (var list in new[] { "KeBugCheckCallbackListHead", "ExpSystemResourcesList", "HandleTableListHead", "IopErrorLogListHead", "MmLoadedUserImageList" })
+        foreach (var list in new[] { "KeBugCheckCallbackListHead", "ExpSystemResourcesList", "IopErrorLogListHead", "MmLoadedUserImageList" })
             kernel.EmptyList(list, optional: true);
         if (_options.Bugcheck is not { } bugcheck)
             return;

@@ -28,6 +28,7 @@ internal sealed class ProcessBuilder(ProcessParts parts)
     private readonly Vads _vads = new(parts.Tables, parts.System, parts.Pool);
     private readonly Dictionary<uint, ulong> _tokens = [];
     private readonly Dictionary<uint, ulong> _sessions = [];
+    private readonly Dictionary<uint, List<ulong>> _sessionMembers = [];
     private int _built;
 
     public HandleTables Handles => _handles;
@@ -95,6 +96,14 @@ internal sealed class ProcessBuilder(ProcessParts parts)
         return process;
     }
 
+    /// <summary>Links what can only be linked when all processes are there: each session's members, and all handle tables.</summary>
+    public void Link()
+    {
+        foreach (var (id, members) in _sessionMembers)
+            LinkedRing.Write(parts.System, _sessions[id] + (ulong)_tables.OffsetOf("_MM_SESSION_SPACE", "ProcessList"), members);
+        _handles.Link(parts.Kernel.AddressOf("HandleTableListHead"));
+    }
+
     /// <summary>
     /// _DISPATCHER_HEADER.Size of a process: the KPROCESS in dwords. From 19041 on that no longer fits into the byte, and KeInitializeProcess leaves it zero.
     /// </summary>
@@ -127,7 +136,11 @@ internal sealed class ProcessBuilder(ProcessParts parts)
         at.SetWhere("Flags3", plan.Minimal ? 1UL : 0);
         at.Set("Token.Value", Token(plan) | 7);
         if (plan.Session is { } session)
+        {
             at.Set("Session", Session(session));
+            if (plan is { HasExited: false, State: not ProcessState.Spare })
+                _sessionMembers[session].Add(at.AddressOf("SessionProcessLinks"));
+        }
         if (process.NativePath.Length > 0)
         {
             // SeAuditProcessCreationInfo points to an OBJECT_NAME_INFORMATION with its text behind it.
@@ -138,6 +151,8 @@ internal sealed class ProcessBuilder(ProcessParts parts)
             parts.System.Write(name + 16, Encoding.Unicode.GetBytes(process.NativePath));
             at.Set("SeAuditProcessCreationInfo.ImageFileName", name);
         }
+        if (plan.Wow64)
+            SetWow64(at, process);
         if (plan.HasExited)
             return;
         if (plan.Pid != 0)
@@ -151,20 +166,21 @@ internal sealed class ProcessBuilder(ProcessParts parts)
             at.Set("VadRoot.BalancedRoot.RightChild", vads).Set("VadRoot.BalancedRoot.u1.Parent", rootNode).Set("VadRoot.NumberGenericTableElements", 3).Set("VadRoot.DepthOfTree", 2);
         else
             at.Set("VadRoot.Root", vads).Set("VadCount", 3);
-        if (plan.Wow64)
+    }
+
+    private void SetWow64(StructWriter at, TwinProcess process)
+    {
+        // What the field held stays when a process ends, though the 32-bit PEB is gone; 0x7EFDE000 is where 7 puts the first one.
+        var peb32 = process.Wow64Peb != 0 ? process.Wow64Peb : 0x7EFDE000;
+        // To 9600 the field is the 32-bit PEB's address itself, from 14393 that of a small block that begins with it.
+        if (at.Has("Wow64Process"))
         {
-            // To 9600 the field is the 32-bit PEB's address itself, from 14393 that of a small block that begins with it.
-            if (at.Has("Wow64Process"))
-            {
-                at.Set("Wow64Process", process.Wow64Peb);
-            }
-            else
-            {
-                var wow = new StructWriter(_tables, "_EWOW64PROCESS", parts.Pool.Allocate("Wow6", _tables.SizeOf("_EWOW64PROCESS")));
-                wow.Set("Peb", process.Wow64Peb).SetWhere("Machine", 0x14C).Store(parts.System);
-                at.Set("WoW64Process", wow.Address);
-            }
+            at.Set("Wow64Process", peb32);
+            return;
         }
+        var wow = new StructWriter(_tables, "_EWOW64PROCESS", parts.Pool.Allocate("Wow6", _tables.SizeOf("_EWOW64PROCESS")));
+        wow.Set("Peb", peb32).SetWhere("Machine", 0x14C).Store(parts.System);
+        at.Set("WoW64Process", wow.Address);
     }
 
     // PS_PROCESS_FLAGS: created 1, exiting 4, deleted 8, VM deleted 0x20, address space initialized 0x400 (value 1 of two bits 10..11 is 2: 0x800), in session 0x10000, has address space 0x40000.
@@ -211,6 +227,7 @@ internal sealed class ProcessBuilder(ProcessParts parts)
         parts.System.MapNew(at.Address, (size + 0xFFF) / 0x1000, Pte.KernelData);
         at.Set("SessionId", id).Set("ReferenceCount", 1).EmptyList("ProcessList");
         at.Store(parts.System);
+        _sessionMembers[id] = [];
         return _sessions[id] = at.Address;
     }
 

@@ -22,12 +22,12 @@ internal sealed class ProcessPlanner(TwinOptions options, int family, SeededRand
         {
             Pid = 4, ParentPid = 0, Name = "System", Path = "", CommandLine = "", Minimal = true, CreateTime = TwinClock.Boot, Threads = Math.Max(options.Threads, 2) + options.CpuCount,
         });
-        var listedExited = Math.Min(options.ExitedProcesses / 2, Math.Max(0, options.Processes - 1));
+        var listedExited = Math.Min((options.ExitedProcesses + 1) / 2, options.Processes / 4);
         var running = options.Processes - listedExited;
-        Standard(running);
-        var hosts = Math.Min(options.CpuCount, running - _plans.Count);
+        var hosts = Math.Min(options.CpuCount, Math.Max(running / 3, running > 1 ? 1 : 0));
+        Standard(running - hosts);
         for (var i = 0; i < hosts; i++)
-            Add("worker.exe", @"C:\Program Files\Twin\worker.exe", $"\"C:\\Program Files\\Twin\\worker.exe\" --cpu {i}", session: 0, hostsCpu: true);
+            Add("worker.exe", @"C:\Program Files\Twin\worker.exe", $"\"C:\\Program Files\\Twin\\worker.exe\" --cpu {i}", session: 0, hosts: hosts);
         while (_plans.Count < running)
             Add(ProcessState.Running);
         for (var i = 0; i < options.ExitedProcesses; i++)
@@ -71,13 +71,14 @@ internal sealed class ProcessPlanner(TwinOptions options, int family, SeededRand
         _plans.Add(new ProcessPlan { Pid = NextPid(), ParentPid = 4, Name = name, Path = "", CommandLine = "", Minimal = true, CreateTime = time, Threads = Math.Min(2, options.Threads) });
     }
 
-    private void Add(string name, string path, string commandLine, uint? session, string? parent = null, bool hostsCpu = false)
+    private void Add(string name, string path, string commandLine, uint? session, string? parent = null, int hosts = 0)
     {
         var parentPid = _plans.LastOrDefault(p => p.Name == parent)?.Pid ?? _plans.LastOrDefault(p => p.Name == "services.exe")?.Pid ?? 4;
         _plans.Add(new ProcessPlan
         {
-            Pid = NextPid(), ParentPid = parentPid, Name = name, Path = path, CommandLine = commandLine, Session = session, CreateTime = Tick(), HostsCpu = hostsCpu,
-            Threads = random.Next(1, options.Threads + 1),
+            Pid = NextPid(), ParentPid = parentPid, Name = name, Path = path, CommandLine = commandLine, Session = session, CreateTime = Tick(), HostsCpu = hosts > 0,
+            // A host has a thread for each CPU that may run in it.
+            Threads = Math.Max(random.Next(1, options.Threads + 1), hosts > 0 ? (options.CpuCount + hosts - 1) / hosts : 1),
         });
     }
 

@@ -341,6 +341,8 @@ public static class GuestCode
         {
             a.mov(r10, cr3);
             a.mov(rax, __qword_ptr.gs[at.KpcrKernelCr3]);
+            // Windows keeps the bit there that tells a CPU with PCIDs not to flush. Without PCIDs it is reserved, and TCG hangs on it for ever.
+            a.btr(rax, 63);
             a.mov(cr3, rax);
         }
         a.lea(rbp, __[back]);

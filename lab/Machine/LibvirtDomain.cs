@@ -102,7 +102,7 @@ internal static class LibvirtDomain
             new XElement("on_poweroff", "destroy"), new XElement("on_reboot", "destroy"), new XElement("on_crash", "preserve"),
             devices,
             new XElement(Qemu + "commandline",
-                new[] { "-machine", $"max-ram-below-4g={plan.LowSize}" }.Concat(QemuArguments.Common(saved, options, paths))
+                new[] { "-machine", "usb=off" + QemuArguments.Split(plan) }.Concat(QemuArguments.Common(saved, options, paths))
                     .Select(a => new XElement(Qemu + "arg", new XAttribute("value", a)))));
         return domain;
     }

@@ -13,7 +13,7 @@ internal static class QemuArguments
     {
         var plan = saved.Plan;
         var size = (plan.MemorySize >> 10).ToString(CultureInfo.InvariantCulture) + "k";
-        var machine = $"{options.Machine},usb=off,max-ram-below-4g={plan.LowSize}";
+        var machine = $"{options.Machine},usb=off{Split(plan)}";
         List<string> arguments =
         [
             "-name", $"guest={Escape(options.Name)}", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -44,6 +44,9 @@ internal static class QemuArguments
         arguments.AddRange(["-pidfile", paths.PidFile, "-daemonize"]);
         return arguments;
     }
+
+    /// <summary>The machine property that splits RAM, with a comma before it; nothing for RAM in one piece.</summary>
+    public static string Split(BootPlan plan) => plan.MemorySize == plan.LowSize ? "" : $",max-ram-below-4g={plan.LowSize}";
 
     /// <summary>What libvirt has no words for, and what is the same either way.</summary>
     public static List<string> Common(SavedPlan saved, MachineOptions options, MachinePaths paths)

@@ -30,10 +30,16 @@ internal static class KernelCatalog
 
     public static KernelTables LoadCarried(string family)
     {
-        var resource = $"Forengate.Lab.Tables.{family}.txt";
-        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream(resource)
+        using var reader = new StringReader(CarriedText(family));
+        return TableText.Read(reader);
+    }
+
+    /// <summary>The carried table as it lies in the program.</summary>
+    public static string CarriedText(string family)
+    {
+        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream($"Forengate.Lab.Tables.{family}.txt")
             ?? throw new TableException($"the table of {family} is not in this program: run 'twin tables'");
         using var reader = new StreamReader(stream);
-        return TableText.Read(reader);
+        return reader.ReadToEnd();
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net.Sockets;
 using System.Text;
 using Forengate.Memory;
@@ -105,6 +106,38 @@ public sealed class FailureTests
         qemu.WaitForStamps();
         var e = Assert.Throws<GuestException>(() => LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.StopAndCopy), new KillWhenCopying(qemu), CancellationToken.None));
         Assert.Equal(GuestFailure.Vanished, OneLine(e).Failure);
+    }
+
+    [Theory]
+    [InlineData("755", "no right to connect")]
+    [InlineData("777", "no right to read the memory of QEMU")]
+    public void Another_user_without_rights(string socketMode, string reason)
+    {
+        if (!Environment.IsPrivilegedProcess || !File.Exists("/usr/bin/setpriv"))
+            Assert.Skip("only root can become another user");
+        using var qemu = new TestQemu("-M", "q35", "-m", "96", "-kernel", "IMAGE");
+        qemu.WaitForStamps();
+        Run("chmod", "755", qemu.Folder);
+        Run("chmod", socketMode, qemu.Socket);
+        var host = WatchdogHost.ThisProgram();
+        var output = Run("/usr/bin/setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", host.Executable, .. host.Arguments, Victim.Verb, qemu.Target.ToString(), "60000"]);
+        if (output.Length == 0)
+            Assert.Skip("another user can't run this program where it lies");
+        Assert.StartsWith("failed: ", output, StringComparison.Ordinal);
+        Assert.Contains(reason, output, StringComparison.Ordinal);
+        Assert.True(qemu.IsRunning);
+        Assert.Null(qemu.Referee.LastStopByEvents);
+    }
+
+    private static string Run(string program, params string[] arguments)
+    {
+        var start = new ProcessStartInfo(program) { RedirectStandardOutput = true };
+        foreach (var argument in arguments)
+            start.ArgumentList.Add(argument);
+        using var process = Process.Start(start)!;
+        var output = process.StandardOutput.ReadToEnd().Trim();
+        process.WaitForExit();
+        return output;
     }
 
     private sealed class KillWhenCopying(TestQemu qemu) : IProgress<CaptureProgress>

@@ -47,6 +47,7 @@ public sealed class QemuMemoryTests
         Assert.IsType<LiveMemory>(view.Memory);
         CompareAll(qemu, view.Memory);
         CompareScattered(qemu, view.Memory);
+        CompareSmall(qemu, view.Memory);
         Assert.False(qemu.IsRunning);
     }
 
@@ -127,6 +128,27 @@ public sealed class QemuMemoryTests
                 at += (ulong)length;
             }
             Assert.Equal(PageState.Missing, memory.StateOf(range.End));
+        }
+    }
+
+    /// <summary>Small reads, many of them from the same pages, some across a page's end, some into the hole behind a range.</summary>
+    private static void CompareSmall(TestQemu qemu, PhysicalMemory memory)
+    {
+        var random = new Random(1955);
+        Span<byte> got = stackalloc byte[64];
+        foreach (var range in memory.Ranges)
+        {
+            var start = range.Start.Value + (ulong)random.NextInt64((long)(range.PageCount - 3)) * Page.Size;
+            var wanted = qemu.Memory(start, 4 * Page.Size);
+            for (var i = 0; i < 3000; i++)
+            {
+                var offset = random.Next(wanted.Length - 64);
+                var length = random.Next(1, 65);
+                Assert.Equal(length, memory.Read(new PhysicalAddress(start + (ulong)offset), got[..length]));
+                Assert.True(got[..length].SequenceEqual(wanted.AsSpan(offset, length)));
+            }
+            Assert.Equal(3, memory.Read(new PhysicalAddress(range.End.Value - 3), got));
+            Assert.Equal(0, memory.Read(range.End, got));
         }
     }
 

@@ -9,7 +9,6 @@ internal sealed class TestQemu : IDisposable
     public const string Program = "/usr/bin/qemu-system-x86_64";
 
     private readonly Process _process;
-    private QmpMonitor? _referee;
 
     public TestQemu(params string[] arguments)
     {
@@ -29,9 +28,26 @@ internal sealed class TestQemu : IDisposable
             start.ArgumentList.Add(argument);
         }
         _process = Process.Start(start)!;
-        WaitFor(() => File.Exists(RefereeSocket) || _process.HasExited, "QEMU's socket");
+        QmpMonitor? referee = null;
+        WaitFor(() => _process.HasExited || TryOpen(out referee), "QEMU's socket");
+        Referee = referee!;
         if (_process.HasExited)
             Assert.Fail($"QEMU did not start: {_process.StandardError.ReadToEnd()}");
+    }
+
+    /// <summary>A socket has a name before it listens.</summary>
+    private bool TryOpen(out QmpMonitor? monitor)
+    {
+        monitor = null;
+        try
+        {
+            monitor = QmpMonitor.Open(RefereeSocket, CancellationToken.None);
+            return true;
+        }
+        catch (GuestException e) when (e.Failure is GuestFailure.NotFound or GuestFailure.NotRunning)
+        {
+            return false;
+        }
     }
 
     public string Folder { get; }
@@ -44,7 +60,7 @@ internal sealed class TestQemu : IDisposable
 
     public int ProcessId => _process.Id;
 
-    public QmpMonitor Referee => _referee ??= QmpMonitor.Open(RefereeSocket, CancellationToken.None);
+    public QmpMonitor Referee { get; }
 
     public static CaptureOptions Options(CaptureMode mode) => new() { Mode = mode, Watchdog = WatchdogHost.ThisProgram() };
 
@@ -88,7 +104,7 @@ internal sealed class TestQemu : IDisposable
 
     public void Dispose()
     {
-        _referee?.Dispose();
+        Referee?.Dispose();
         _process.Kill();
         _process.WaitForExit();
         _process.Dispose();

@@ -111,7 +111,8 @@ internal sealed class MachineHandMadePlan
                 (0x40, 0x67UL | (tss & 0xFFFFFF) << 16 | 0x8BUL << 40 | (tss >> 24 & 0xFF) << 56), (0x48, tss >> 32),
             })
             PutVirtual(gdt + (ulong)selector, descriptor);
-        PutVirtual(Kpcr(i) + KpcrKernelCr3, process.Kernel);
+        // As Windows has it where it uses PCIDs: the bit that keeps the CPU from flushing.
+        PutVirtual(Kpcr(i) + KpcrKernelCr3, process.Kernel | 1UL << 63);
         var stack = Stacks + (ulong)i * 0x1000 + 0xF00;
         PutVirtual(tss + 4, stack);
         var ring0 = mode != CpuMode.User;

@@ -68,7 +68,7 @@ public static class LiveCapture
     private static View Live(GuestTarget target, GuestSession session, CancellationToken ct)
     {
         var cpus = HmpRegisters.Parse(session.Monitor.TryHuman("info registers -a", ct));
-        var memory = new LiveMemory(session.Map, session.Process);
+        var memory = new LiveMemory(session.Map, session.Process, standing: false);
         var origin = Origin(target, session, []);
         var end = new SessionEnd(session, memory, hold: null, standing: false);
         return new View(memory, cpus, new Consistency(ConsistencyLevel.Smeared, "the guest ran while its memory was read"), origin, end, () => end.Complete(origin));
@@ -114,7 +114,7 @@ public static class LiveCapture
             ? $"the guest already stood still ({session.State.Status}) and is read in place"
             : "the guest stands still while this view is open and is read in place";
         var origin = Origin(target, session, hold is null ? [] : ["stop"]) with { TakenAt = taken };
-        var memory = new LiveMemory(session.Map, session.Process);
+        var memory = new LiveMemory(session.Map, session.Process, standing: true);
         var end = new SessionEnd(session, memory, hold, standing: true);
         return new View(memory, cpus, new Consistency(ConsistencyLevel.Instant, reason), origin, end, () => end.Complete(origin));
     }
@@ -125,7 +125,7 @@ public static class LiveCapture
         var copy = Prepare(target, session.Map, threads, progress, ct);
         try
         {
-            using var source = new LiveMemory(session.Map, session.Process);
+            using var source = new LiveMemory(session.Map, session.Process, standing: false);
             var expected = copy.ExpectedTime(source, session.Map);
             if (options.MaxPause is { } most && expected > most)
             {

@@ -14,13 +14,16 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     private readonly SharedBackends _backends;
     private readonly ulong[] _starts;
     private readonly Descriptor? _memoryFile;
+    private readonly PageCache? _cache;
     private int _ended;
     private long _asked;
 
     /// <param name="map">Where RAM lies.</param>
     /// <param name="process">Not owned.</param>
-    internal LiveMemory(GuestMemoryMap map, QemuProcess process)
+    /// <param name="standing">True when the guest stands still as long as this is used, so that pages may be kept.</param>
+    internal LiveMemory(GuestMemoryMap map, QemuProcess process, bool standing)
     {
+        _cache = standing ? new PageCache() : null;
         _map = map;
         _process = process;
         _starts = [.. map.Sections.Select(s => s.Start.Value)];
@@ -45,6 +48,13 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     public override PageState StateOf(PhysicalAddress address) => Failure is null && Find(address) is not null ? PageState.Present : PageState.Missing;
 
     public override int Read(PhysicalAddress address, Span<byte> destination)
+    {
+        if (_cache is not null && destination.Length <= Page.Size - address.PageOffset && destination.Length < Page.Size && _cache.TryRead(address, destination, ReadNow))
+            return destination.Length;
+        return ReadNow(address, destination);
+    }
+
+    private int ReadNow(PhysicalAddress address, Span<byte> destination)
     {
         var done = 0;
         fixed (byte* target = destination)

@@ -6,7 +6,7 @@ namespace Forengate.Memory;
 /// Guest-physical memory whose pages lie in a mapped file, in extents: what every image format that stores pages uncompressed comes down to. Reads and maps without a copy.
 /// </summary>
 /// <remarks>
-/// Extents come from hostile files: they may overlap (the first one named wins), leave pages half covered (such pages are left out), lie behind the file's end (pages missing) or
+/// Extents come from hostile files: they may overlap (stored pages win, then the extent that starts lower, then the one named first), leave pages half covered (such pages are left out), lie behind the file's end (pages missing) or
 /// beyond 52 bits (left out). Holes of a sparse file are zero pages.
 /// </remarks>
 public sealed class FileMemory : PhysicalMemory
@@ -163,7 +163,7 @@ public sealed class FileMemory : PhysicalMemory
             into.Add(new Extent(start + stored, end, 0, PageState.Missing));
     }
 
-    /// <summary>Sorted and disjoint: where extents overlap, pages that are stored win over pages that are not, then the one named first.</summary>
+    /// <summary>Sorted and disjoint: where extents overlap, pages that are stored win over pages that are not.</summary>
     private static List<Extent> WithoutOverlaps(List<Extent> extents)
     {
         if (IsSortedAndDisjoint(extents))

@@ -27,8 +27,8 @@ public sealed class MemoryPass
     /// <summary>Told about every 64 MiB.</summary>
     public IProgress<MemoryPassProgress>? Progress { get; init; }
 
-    /// <summary>Set by tests to run the scalar twin of the vector search.</summary>
-    internal bool WithoutVectors { get; init; }
+    /// <summary>Widest vectors used, in bytes: 64, 32, or 0 for the scalar twin. Set by tests; the CPU decides otherwise.</summary>
+    internal int VectorBytes { get; init; } = 64;
 
     /// <summary>Looks for patterns and returns the hits in ascending order.</summary>
     /// <param name="memory">Where.</param>

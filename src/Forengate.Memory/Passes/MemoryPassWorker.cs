@@ -91,7 +91,7 @@ internal sealed class MemoryPassWorker : IDisposable
     private void Search(ReadOnlySpan<byte> bytes, PhysicalAddress at, int starts, int endsBehind)
     {
         var sink = new Sink(_pass.OnHit);
-        _pass.Patterns!.Search(bytes, at, starts, endsBehind, ref sink, !_pass.WithoutVectors);
+        _pass.Patterns!.Search(bytes, at, starts, endsBehind, ref sink, _pass.VectorBytes);
     }
 
     /// <summary>Visits the pages that begin before <paramref name="end"/> and were not visited yet.</summary>

@@ -53,16 +53,16 @@ public sealed class PatternSet
     public BytePattern this[int index] => _patterns[index];
 
     /// <summary>Finds all patterns that start in the first <paramref name="starts"/> bytes, lie wholly in <paramref name="bytes"/> and end behind <paramref name="endsBehind"/>.</summary>
-    internal void Search<TSink>(ReadOnlySpan<byte> bytes, PhysicalAddress at, int starts, int endsBehind, ref TSink sink, bool vectors = true)
+    internal void Search<TSink>(ReadOnlySpan<byte> bytes, PhysicalAddress at, int starts, int endsBehind, ref TSink sink, int vectorBytes = 64)
         where TSink : struct, IPatternSink
     {
         if (bytes.Length < Window || _entries.Length == 0)
             return;
         var frame = new SearchFrame<TSink>(bytes, at, starts, endsBehind, ref sink);
         var position = 0;
-        if (vectors && Avx512BW.IsSupported)
+        if (vectorBytes >= Vector512<byte>.Count && Avx512BW.IsSupported)
             position = Search512(ref frame);
-        else if (vectors && Avx2.IsSupported)
+        else if (vectorBytes >= Vector256<byte>.Count && Avx2.IsSupported)
             position = Search256(ref frame);
         SearchScalar(ref frame, position);
     }

@@ -10,6 +10,7 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
     private readonly List<Fact> _tried = [];
     private readonly List<string> _rejected = [];
     private readonly HashSet<(ulong Table, int Levels)> _tables = [];
+    private MemorySearch? _search;
     private KernelCandidate? _withoutProfile;
     private string? _profilesSearched;
     private string? _openingFailed;
@@ -19,7 +20,9 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
     {
         if (view.Memory.Ranges.Count == 0)
             return new WindowsSearch(null, [], "the view holds no memory at all: nothing to look for Windows in");
-        if (ByRegisters() || ByLowStub() || BySearch(out _))
+
+        // A kernel that the CPUs run is the one that counts, with a profile or without: others in memory would be remains.
+        if (ByRegisters() || (_withoutProfile is null && (ByLowStub() || BySearch())))
             return new WindowsSearch(_best!.Value.System, _best.Value.System.KernelFacts, null);
         return Failure();
     }
@@ -63,10 +66,9 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         return false;
     }
 
-    private bool BySearch(out MemorySearch search)
+    private bool BySearch()
     {
-        search = MemorySearch.Run(view.Memory, limits, ct);
-        _search = search;
+        var search = _search = MemorySearch.Run(view.Memory, limits, ct);
         var records = search.Records;
         _tried.Add(new Fact(
             "search", null,
@@ -81,8 +83,6 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         }
         return _best is not null;
     }
-
-    private MemorySearch? _search;
 
     /// <summary>Follows one table: valid, leads to a kernel, kernel has a profile, the profile's globals confirm it.</summary>
     private bool TryTable(
@@ -104,7 +104,7 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
                 _tried.Add(new Fact("kernel image", null, $"through 0x{table:x} ({how}): no image of a kernel where it was looked for"));
                 continue;
             }
-            if (Judge(new KernelCandidate(space, found.Image, how, found.How)) && !keepLooking)
+            if (Judge(new KernelCandidate(space, found.Image, how, levels is null ? "CR4 is not known: the number under which the kernel is found" : "CR4.LA57", found.How)) && !keepLooking)
                 return true;
         }
         return false;

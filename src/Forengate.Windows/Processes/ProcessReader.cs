@@ -97,11 +97,16 @@ internal sealed class ProcessReader(AddressSpace kernel, ProcessLayout layout)
 
     private uint? SessionId(ReadOnlySpan<byte> bytes, AddressSpace? own, VirtualAddress? peb)
     {
-        // Session space is mapped for the processes of that session only, so it is read through the process's own table.
-        if (layout.Session is { } session && layout.SessionId is { } id
-            && new VirtualAddress(Qword(bytes, session)) is var space && KernelPointers.IsObject(space, kernel.Levels)
-            && (own ?? kernel).TryRead(space + (ulong)id, out uint number))
-            return number;
+        if (layout.Session is { } session && layout.SessionId is { } id)
+        {
+            var space = new VirtualAddress(Qword(bytes, session));
+            if (space.IsNull)
+                return null;
+
+            // Session space is mapped for the processes of that session only, so it is read through the process's own table.
+            if (KernelPointers.IsObject(space, kernel.Levels) && (own ?? kernel).TryRead(space + (ulong)id, out uint number))
+                return number;
+        }
         return layout.PebSessionId is { } inPeb && own is not null && peb is { } at && own.TryRead(at + (ulong)inPeb, out uint fromPeb) ? fromPeb : null;
     }
 

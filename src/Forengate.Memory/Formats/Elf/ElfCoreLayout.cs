@@ -27,8 +27,12 @@ internal sealed class ElfCoreLayout
         Segments++;
         HasPhysicalAddresses |= segment.Physical.Value != 0;
         var stored = Math.Min(segment.FileSize, segment.MemorySize);
-        if (stored != 0)
-            AddStored(FileExtent.Stored(segment.Physical, stored, segment.FileOffset));
+        // Firmware ends where RAM above 4 GiB begins, in memory and in the file: what touches there does not belong together.
+        var below = segment.Physical.Value < FourGiB ? Math.Min(FourGiB - segment.Physical.Value, stored) : 0;
+        if (below != 0)
+            AddStored(FileExtent.Stored(segment.Physical, below, segment.FileOffset));
+        if (below != stored)
+            AddStored(FileExtent.Stored(segment.Physical + below, stored - below, unchecked(segment.FileOffset + below)));
         if (segment.MemorySize > stored)
             _notStored.Add(FileExtent.Without(segment.Physical + stored, segment.MemorySize - stored, PageState.Excluded));
     }
@@ -71,14 +75,15 @@ internal sealed class ElfCoreLayout
     }
 
     private static bool Continues(FileExtent first, FileExtent second) =>
-        first.Start + first.Length == second.Start && unchecked(first.FileOffset + first.Length) == second.FileOffset;
+        EndOf(first) == second.Start.Value && second.Start.Value != FourGiB && unchecked(first.FileOffset + first.Length) == second.FileOffset;
 
     private static List<FileExtent> JoinSameShift(List<FileExtent> sorted)
     {
         var result = new List<FileExtent>();
         foreach (var extent in sorted)
         {
-            if (result.Count != 0 && Shift(result[^1]) == Shift(extent))
+            var isSameSide = result.Count != 0 && result[^1].Start.Value < FourGiB == extent.Start.Value < FourGiB;
+            if (isSameSide && Shift(result[^1]) == Shift(extent))
             {
                 var last = result[^1];
                 result[^1] = last with { Length = Math.Max(EndOf(last), EndOf(extent)) - last.Start.Value };
