@@ -8,8 +8,9 @@ namespace Forengate.Windows;
 /// <param name="Space">The address space it was seen in.</param>
 /// <param name="Image">The image.</param>
 /// <param name="TableHow">Where the page table comes from.</param>
+/// <param name="LevelsHow">Why it has so many levels.</param>
 /// <param name="ImageHow">How the image was found.</param>
-internal sealed record KernelCandidate(AddressSpace Space, KernelImage Image, string TableHow, string ImageHow);
+internal sealed record KernelCandidate(AddressSpace Space, KernelImage Image, string TableHow, string LevelsHow, string ImageHow);
 
 /// <summary>
 /// Verifies a candidate and reads all that a <see cref="WindowsSystem"/> holds. The proof is that the kernel's own globals lead to a System process
@@ -173,7 +174,7 @@ internal sealed class KernelOpening
         _facts.Insert(0, new Fact(
             "system directory table base", $"0x{table:x}",
             $"EPROCESS {eprocess} at PsInitialSystemProcess; {how}; maps the kernel and KUSER_SHARED_DATA"));
-        _facts.Insert(1, new Fact("paging levels", kernel.Levels.ToString(), kernel.Levels == 5 ? "CR4.LA57, or five were tried and fit" : "CR4.LA57, or four were tried and fit"));
+        _facts.Insert(1, new Fact("paging levels", kernel.Levels.ToString(), _candidate.LevelsHow));
         return (kernel, eprocess);
     }
 

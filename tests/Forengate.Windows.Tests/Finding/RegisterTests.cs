@@ -190,4 +190,30 @@ public sealed class RegisterTests
         Assert.Null(found.System);
         Assert.Contains("no System process", found.Reason, StringComparison.Ordinal);
     }
+
+    /// <summary>Five levels: a table above the others, which alone refers to itself.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void FiveLevelsAreFollowed(bool registers)
+    {
+        const ulong top = 0x3E_0000;
+        using var windows = SmallWindowsTests.Make(20348, finish: false);
+        windows.Put(windows.Processes[0] + (ulong)windows.Layouts.Process.DirectoryTableBase, top);
+        windows.Finish(before: small =>
+        {
+            small.Memory.Put(SmallMemory.Root + (0x1ED * 8), 0);
+            small.Memory.Put(top + (511 * 8), SmallMemory.Root | 3);
+            small.Memory.Put(top + (0x1A0 * 8), top | 3);
+        });
+        for (var process = 1; process < windows.Processes.Count; process++)
+            windows.Memory.Put(windows.TableOf(process) + (0x1ED * 8), 0);
+        if (registers)
+            windows.Cpus.Add(SmallWindowsTests.Kernel(windows) with { Cr3 = top, Cr4 = 0x16F8 });
+        var found = windows.Find(TestProfiles.Store);
+        Assert.True(found.System is not null, found.Reason + string.Join('\n', found.Facts));
+        Assert.Equal(5, found.System.Levels);
+        Assert.Equal(top, found.System.SystemDirectoryTableBase);
+        Assert.Equal(5, ProcessList.Walk(found.System).Items.Count);
+    }
 }
