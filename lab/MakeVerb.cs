@@ -38,7 +38,7 @@ internal static class MakeVerb
             else if (name.StartsWith("--", StringComparison.Ordinal))
             {
                 if (++i == arguments.Length)
-                    throw new ImageException($"{name} needs a value");
+                    throw new UsageException($"{name} needs a value");
                 options = With(options, name, arguments[i]);
             }
             else if (folder is null)
@@ -47,17 +47,17 @@ internal static class MakeVerb
             }
             else
             {
-                throw new ImageException($"'{name}' is one argument too many");
+                throw new UsageException($"'{name}' is one argument too many");
             }
         }
         if (folder is null)
-            throw new ImageException("twin make needs a folder to write to");
+            throw new UsageException("twin make needs a folder to write to");
         Write(ImageBuilder.Build(options, KernelCatalog.Load(options.Build), GuestCode.Assemble), folder, raw);
         return 0;
     }
 
     /// <summary>Sets one option by its name on the command line.</summary>
-    /// <exception cref="ImageException">There is no such option, or the value does not fit it.</exception>
+    /// <exception cref="UsageException">There is no such option, or the value does not fit it.</exception>
     public static TwinOptions With(TwinOptions options, string name, string value) => name switch
     {
         "--build" => options with { Build = value },
@@ -83,7 +83,7 @@ internal static class MakeVerb
         "--spare" => options with { SpareProcesses = (int)Number(name, value) },
         "--fill" => options with { FillPercent = (int)Number(name, value) },
         "--bugcheck" => options with { Bugcheck = ParseBugcheck(name, value) },
-        _ => throw new ImageException($"{name} is no option of 'twin make'"),
+        _ => throw new UsageException($"{name} is no option of 'twin make'"),
     };
 
     public static void Write(TwinImage image, string folder, bool raw)
@@ -122,5 +122,5 @@ internal static class MakeVerb
 
     private static uint Number(string name, string value) => uint.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : throw Refuse(name, value);
 
-    private static ImageException Refuse(string name, string value) => new($"{name} does not take '{value}'");
+    private static UsageException Refuse(string name, string value) => new($"{name} does not take '{value}'");
 }

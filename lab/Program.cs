@@ -24,6 +24,11 @@ try
             return WrongUsage;
     }
 }
+catch (UsageException e)
+{
+    Console.Error.WriteLine("twin: " + e.Message + "; 'twin' alone lists what it takes");
+    return WrongUsage;
+}
 catch (Exception e) when (e is ImageException or TableException or IOException)
 {
     Console.Error.WriteLine("twin: " + e.Message);

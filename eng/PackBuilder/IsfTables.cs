@@ -26,13 +26,14 @@ public sealed class IsfTables : IDisposable
     public FieldPlace? PlaceOf(KernelField field)
     {
         var name = KernelSchema.Fields[(int)field];
-        if (TypeOf(name.Struct) is not { } type || First(type.GetProperty("fields"), name.Name) is not { } found)
+        if (TypeOf(name.Struct) is not { } type)
             return null;
-        var offset = found.GetProperty("offset").GetInt32();
-        var form = found.GetProperty("type");
-        return form.GetProperty("kind").ValueEquals("bitfield")
-            ? new FieldPlace(offset, form.GetProperty("bit_position").GetInt32(), BitLength(form))
-            : new FieldPlace(offset, 0, 0);
+        foreach (var path in name.Name.Split('|'))
+        {
+            if (Walk(type, path) is { } place)
+                return place;
+        }
+        return null;
     }
 
     /// <summary>Address relative to the image base; null where the build has no such symbol.</summary>
@@ -43,8 +44,22 @@ public sealed class IsfTables : IDisposable
 
     private JsonElement? TypeOf(KernelStruct type) => First(_types, KernelSchema.Structs[(int)type]);
 
-    /// <summary>A bit-field that fills its 64-bit unit would not fit the pack's six bits; the tables have none that matters, and one that did would be refused.</summary>
-    private static int BitLength(JsonElement form) => form.GetProperty("bit_length").GetInt32();
+    /// <summary>Follows members through nested structures and unions, never through pointers.</summary>
+    private FieldPlace? Walk(JsonElement type, string path)
+    {
+        var (offset, members) = (0, path.Split('.'));
+        for (var i = 0; i < members.Length; i++)
+        {
+            if (type.ValueKind == JsonValueKind.Undefined || !type.GetProperty("fields").TryGetProperty(members[i], out var found))
+                return null;
+            offset += found.GetProperty("offset").GetInt32();
+            var form = found.GetProperty("type");
+            if (form.GetProperty("kind").ValueEquals("bitfield"))
+                return i == members.Length - 1 ? new FieldPlace(offset, form.GetProperty("bit_position").GetInt32(), form.GetProperty("bit_length").GetInt32()) : null;
+            type = form.GetProperty("kind").GetString() is "struct" or "union" or "class" && _types.TryGetProperty(form.GetProperty("name").GetString()!, out var nested) ? nested : default;
+        }
+        return new FieldPlace(offset, 0, 0);
+    }
 
     private static JsonElement? First(JsonElement owner, string names)
     {

@@ -32,9 +32,24 @@ public static class DumpJob
                 ? null
                 : new SynchronousProgress<DumpProgress>(value => progress.Report(new JobProgress("writing", value.BytesDone, value.BytesTotal)));
             result = DumpWriter.Write(DumpPlan.For(system, dumpOptions), output, writing, cancellation);
+            DropIfVanished(examination, output);
         }
         // Only now is it known how long a guest that was held for its view stood still.
         return new DumpOutcome(result with { StoodStill = examination.View.Origin.StoodStill }, examination);
+    }
+
+    /// <summary>A guest that was read in place and ended meanwhile gave a dump with holes: worse than none.</summary>
+    private static void DropIfVanished(Examination examination, string output)
+    {
+        try
+        {
+            examination.ThrowIfVanished();
+        }
+        catch (GuestException) when (output != DumpWriter.StandardOutput)
+        {
+            File.Delete(output);
+            throw;
+        }
     }
 
     /// <summary>What is plainly wrong about the output is said before a guest is stopped for it.</summary>

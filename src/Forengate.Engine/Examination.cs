@@ -10,6 +10,10 @@ namespace Forengate.Engine;
 /// </summary>
 public sealed class Examination : IDisposable
 {
+    private const string InconsistentPrefix = "inconsistent:";
+
+    private GuestException? _vanished;
+
     private Examination(View view, WindowsSearch windows)
     {
         View = view;
@@ -26,7 +30,7 @@ public sealed class Examination : IDisposable
     {
         get
         {
-            foreach (var remark in View.Origin.Remarks)
+            foreach (var remark in View.Origin.Remarks.Except(Inconsistencies))
                 yield return remark;
             if (View.Consistency.Level == ConsistencyLevel.Smeared)
                 yield return $"the view is smeared ({View.Consistency.Reason}): lists may be torn";
@@ -56,7 +60,23 @@ public sealed class Examination : IDisposable
         ? DriverList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
         : DriverList.Walk(Found, cancellation);
 
-    public void Dispose() => View.Dispose();
+    /// <summary>What went wrong while a live guest was held, known once this is disposed: someone continued it while it was read. Empty for files.</summary>
+    public IReadOnlyList<string> Inconsistencies =>
+        [.. View.Origin.Remarks.Where(remark => remark.StartsWith(InconsistentPrefix, StringComparison.Ordinal))];
+
+    public void Dispose()
+    {
+        _vanished ??= (View.Memory as LiveMemory)?.Failure;
+        View.Dispose();
+    }
+
+    /// <summary>A guest that ended while it was read leaves short lists, not errors: say so before anyone believes them.</summary>
+    /// <exception cref="GuestException">The guest vanished.</exception>
+    public void ThrowIfVanished()
+    {
+        if ((_vanished ?? (View.Memory as LiveMemory)?.Failure) is { } failure)
+            throw failure;
+    }
 
     /// <exception cref="WindowsNotFoundException">There is none.</exception>
     private WindowsSystem Found => Windows.System ?? throw new WindowsNotFoundException(Windows.Reason ?? "no Windows found in this memory");

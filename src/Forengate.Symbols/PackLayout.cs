@@ -1,14 +1,14 @@
 namespace Forengate.Symbols;
 
 /// <summary>
-/// The profile pack, version 1 (docs/formats/profile-pack.md). Little endian throughout. Header, name tables, layouts, profiles; profiles are sorted by
-/// their 20-byte key so that they are found by bisection in the bytes themselves.
+/// The profile pack, version 2 (docs/formats/profile-pack.md). Little endian throughout. Header, name tables, shapes, layouts, profiles; profiles are sorted
+/// by their 20-byte key so that they are found by bisection in the bytes themselves. A shape is how one structure looks, a layout which shape each has.
 /// </summary>
 internal static class PackLayout
 {
     /// <summary>"FGPROFIL".</summary>
     public const ulong Magic = 0x4C49464F52504746;
-    public const ushort Version = 1;
+    public const ushort Version = 2;
 
     // Header.
     public const int MagicOffset = 0;
@@ -25,7 +25,12 @@ internal static class PackLayout
     public const int ProfileCountOffset = 64;
     /// <summary>u32: bytes of the name tables.</summary>
     public const int NamesLengthOffset = 68;
-    public const int HeaderLength = 72;
+    /// <summary>u32: bytes of the shapes.</summary>
+    public const int ShapesLengthOffset = 72;
+    public const int HeaderLength = 76;
+
+    // The shapes of one structure: how many (u16), then for each its size and the places of its fields (u32 each). A layout: the number of a shape (u16) for each structure.
+    public const int ShapeCountLength = sizeof(ushort);
 
     // A profile record; its globals' addresses (u32 each) follow.
     public const int KeyLength = 20;
@@ -43,6 +48,9 @@ internal static class PackLayout
     // A field's place: offset in bits 0 to 19, bit position in 20 to 25, bit length (0 = whole field, 1 to 63) in 26 to 31.
     public const int PlaceOffsetBits = 20;
     public const int PlacePositionBits = 6;
+
+    /// <summary>No structure is larger, in bytes: its fields could not be placed.</summary>
+    public const int MaxStructSize = 1 << PlaceOffsetBits;
 
     // Limits: a pack that says more is refused before anything is allocated for it.
     public const int MaxLength = 64 << 20;

@@ -8,6 +8,8 @@ namespace Forengate.Symbols;
 /// </summary>
 public sealed class PackWriter
 {
+    private static readonly KernelField[][] FieldsOf = GroupFields();
+
     private readonly SortedDictionary<byte[], Entry> _profiles = new(KeyOrder.Instance);
 
     /// <summary>Adds a kernel.</summary>
@@ -22,11 +24,10 @@ public sealed class PackWriter
         Guid guid, uint age, Version version,
         Func<KernelStruct, int?> sizeOf, Func<KernelField, FieldPlace?> placeOf, Func<KernelGlobal, uint?> rvaOf)
     {
-        var layout = new uint[KernelSchema.Structs.Length + KernelSchema.Fields.Length];
-        for (var i = 0; i < KernelSchema.Structs.Length; i++)
-            layout[i] = sizeOf((KernelStruct)i) is { } size ? (uint)size : PackLayout.None;
-        for (var i = 0; i < KernelSchema.Fields.Length; i++)
-            layout[KernelSchema.Structs.Length + i] = placeOf((KernelField)i) is { } place ? PackLayout.Pack(Checked(place)) : PackLayout.None;
+        // Shape by shape: a structure's size, then its fields in the order of the schema.
+        var shapes = new uint[KernelSchema.Structs.Length][];
+        for (var i = 0; i < shapes.Length; i++)
+            shapes[i] = [sizeOf((KernelStruct)i) is { } size ? (uint)size : PackLayout.None, .. FieldsOf[i].Select(field => placeOf(field) is { } place ? PackLayout.Pack(Checked(place)) : PackLayout.None)];
         var globals = new uint[KernelSchema.Globals.Length];
         for (var i = 0; i < globals.Length; i++)
             globals[i] = rvaOf((KernelGlobal)i) ?? PackLayout.None;
@@ -34,13 +35,16 @@ public sealed class PackWriter
         var key = new byte[PackLayout.KeyLength];
         guid.TryWriteBytes(key);
         BinaryPrimitives.WriteUInt32LittleEndian(key.AsSpan(PackLayout.ProfileAgeOffset), age);
-        return _profiles.TryAdd(key, new Entry(version, layout, globals));
+        return _profiles.TryAdd(key, new Entry(version, shapes, globals));
     }
 
     public byte[] ToBytes()
     {
-        var layouts = _profiles.Values.Select(entry => entry.Layout).Distinct(LayoutComparer.Instance).ToList();
-        var layoutIndex = layouts.Index().ToDictionary(pair => pair.Item, pair => pair.Index, LayoutComparer.Instance);
+        var shapes = Enumerable.Range(0, FieldsOf.Length)
+            .Select(i => new Distinct<uint>(_profiles.Values.Select(entry => entry.Shapes[i])))
+            .ToArray();
+        var layouts = new Distinct<ushort>(_profiles.Values.Select(NumbersOf));
+        ushort[] NumbersOf(Entry entry) => [.. shapes.Select((known, i) => checked((ushort)known.NumberOf(entry.Shapes[i])))];
         var names = PackNames.Write(
             KernelSchema.Structs.ToArray(),
             [.. KernelSchema.Fields.ToArray().Select(field => ((int)field.Struct, field.Name))],
@@ -48,8 +52,24 @@ public sealed class PackWriter
 
         using var body = new MemoryStream();
         body.Write(names);
-        foreach (var layout in layouts)
-            Put(body, layout);
+        var shapesStart = body.Length;
+        Span<byte> two = stackalloc byte[sizeof(ushort)];
+        foreach (var known in shapes)
+        {
+            BinaryPrimitives.WriteUInt16LittleEndian(two, checked((ushort)known.Items.Count));
+            body.Write(two);
+            foreach (var shape in known.Items)
+                Put(body, shape);
+        }
+        var shapesLength = (int)(body.Length - shapesStart);
+        foreach (var layout in layouts.Items)
+        {
+            foreach (var number in layout)
+            {
+                BinaryPrimitives.WriteUInt16LittleEndian(two, number);
+                body.Write(two);
+            }
+        }
         Span<byte> record = stackalloc byte[PackLayout.ProfileGlobalsOffset];
         foreach (var (key, entry) in _profiles)
         {
@@ -60,7 +80,7 @@ public sealed class PackWriter
             BinaryPrimitives.WriteUInt16LittleEndian(version[2..], checked((ushort)entry.Version.Minor));
             BinaryPrimitives.WriteUInt16LittleEndian(version[4..], checked((ushort)entry.Version.Build));
             BinaryPrimitives.WriteUInt16LittleEndian(version[6..], checked((ushort)entry.Version.Revision));
-            BinaryPrimitives.WriteInt32LittleEndian(record[PackLayout.ProfileLayoutOffset..], layoutIndex[entry.Layout]);
+            BinaryPrimitives.WriteInt32LittleEndian(record[PackLayout.ProfileLayoutOffset..], layouts.NumberOf(NumbersOf(entry)));
             body.Write(record);
             Put(body, entry.Globals);
         }
@@ -73,11 +93,19 @@ public sealed class PackWriter
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.StructCountOffset), KernelSchema.Structs.Length);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.FieldCountOffset), KernelSchema.Fields.Length);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.GlobalCountOffset), KernelSchema.Globals.Length);
-        BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.LayoutCountOffset), layouts.Count);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.LayoutCountOffset), layouts.Items.Count);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.ProfileCountOffset), _profiles.Count);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.NamesLengthOffset), names.Length);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.ShapesLengthOffset), shapesLength);
         SHA256.HashData(bytes.AsSpan(PackLayout.HeaderLength), bytes.AsSpan(PackLayout.DigestOffset, PackLayout.DigestLength));
         return bytes;
+    }
+
+    private static KernelField[][] GroupFields()
+    {
+        var fields = KernelSchema.Fields.ToArray();
+        return [.. Enumerable.Range(0, KernelSchema.Structs.Length).Select(
+            owner => Enumerable.Range(0, fields.Length).Where(i => (int)fields[i].Struct == owner).Select(i => (KernelField)i).ToArray())];
     }
 
     private static FieldPlace Checked(FieldPlace place) =>
@@ -95,7 +123,7 @@ public sealed class PackWriter
         }
     }
 
-    private sealed record Entry(Version Version, uint[] Layout, uint[] Globals);
+    private sealed record Entry(Version Version, uint[][] Shapes, uint[] Globals);
 
     private sealed class KeyOrder : IComparer<byte[]>
     {
@@ -104,13 +132,34 @@ public sealed class PackWriter
         public int Compare(byte[]? x, byte[]? y) => x.AsSpan().SequenceCompareTo(y);
     }
 
-    private sealed class LayoutComparer : IEqualityComparer<uint[]>
+    /// <summary>Equal rows once each, numbered in the order they were first seen.</summary>
+    private sealed class Distinct<T>
+        where T : unmanaged, IEquatable<T>
     {
-        public static readonly LayoutComparer Instance = new();
+        private readonly Dictionary<T[], int> _numbers = new(RowComparer<T>.Instance);
 
-        public bool Equals(uint[]? x, uint[]? y) => x.AsSpan().SequenceEqual(y);
+        public Distinct(IEnumerable<T[]> rows)
+        {
+            foreach (var row in rows)
+            {
+                if (_numbers.TryAdd(row, Items.Count))
+                    Items.Add(row);
+            }
+        }
 
-        public int GetHashCode(uint[] values)
+        public List<T[]> Items { get; } = [];
+
+        public int NumberOf(T[] row) => _numbers[row];
+    }
+
+    private sealed class RowComparer<T> : IEqualityComparer<T[]>
+        where T : unmanaged, IEquatable<T>
+    {
+        public static readonly RowComparer<T> Instance = new();
+
+        public bool Equals(T[]? x, T[]? y) => x.AsSpan().SequenceEqual(y);
+
+        public int GetHashCode(T[] values)
         {
             var hash = default(HashCode);
             foreach (var value in values)

@@ -11,21 +11,18 @@ public sealed class ProfilePack
     private readonly int[] _structColumns;
     private readonly int[] _fieldColumns;
     private readonly int[] _globalColumns;
-    private readonly int _structCount;
-    private readonly int _layoutLength;
+    private readonly PackShapes _shapes;
     private readonly int _layoutsStart;
     private readonly int _layoutCount;
     private readonly int _profilesStart;
     private readonly int _profileLength;
 
-    private ProfilePack(
-        string name, byte[] bytes, PackNames names, int layoutsStart, int layoutCount, int profilesStart, int profileCount)
+    private ProfilePack(string name, byte[] bytes, PackNames names, PackShapes shapes, int layoutsStart, int layoutCount, int profilesStart, int profileCount)
     {
         Name = name;
         _bytes = bytes;
         Count = profileCount;
-        _structCount = names.Structs.Length;
-        _layoutLength = sizeof(uint) * (names.Structs.Length + names.Fields.Length);
+        _shapes = shapes;
         _layoutsStart = layoutsStart;
         _layoutCount = layoutCount;
         _profilesStart = profilesStart;
@@ -64,16 +61,20 @@ public sealed class ProfilePack
         var globals = CountAt(bytes, PackLayout.GlobalCountOffset, PackLayout.MaxColumns, name);
         var layouts = CountAt(bytes, PackLayout.LayoutCountOffset, PackLayout.MaxProfiles, name);
         var profiles = CountAt(bytes, PackLayout.ProfileCountOffset, PackLayout.MaxProfiles, name);
-        var namesLength = U32(bytes, PackLayout.NamesLengthOffset);
-        var expected = PackLayout.HeaderLength + (long)namesLength + (layouts * 4L * (structs + fields))
+        var (namesLength, shapesLength) = (U32(bytes, PackLayout.NamesLengthOffset), U32(bytes, PackLayout.ShapesLengthOffset));
+        var expected = PackLayout.HeaderLength + (long)namesLength + shapesLength + (layouts * (long)sizeof(ushort) * structs)
             + (profiles * (PackLayout.ProfileGlobalsOffset + (4L * globals)));
         if (expected != bytes.Length)
             throw new PackFormatException($"{name} is damaged: its tables need {expected} bytes, it has {bytes.Length}");
 
         var names = PackNames.Read(bytes.AsSpan(PackLayout.HeaderLength, (int)namesLength), structs, fields, globals)
             ?? throw new PackFormatException($"{name} is damaged: its name tables do not parse");
-        var layoutsStart = PackLayout.HeaderLength + (int)namesLength;
-        var pack = new ProfilePack(name, bytes, names, layoutsStart, layouts, layoutsStart + (layouts * 4 * (structs + fields)), profiles);
+        var shapesStart = PackLayout.HeaderLength + (int)namesLength;
+        var shapes = PackShapes.Read(bytes, shapesStart, (int)shapesLength, names)
+            ?? throw new PackFormatException($"{name} is damaged: its structures' shapes do not parse");
+        var layoutsStart = shapesStart + (int)shapesLength;
+        var pack = new ProfilePack(name, bytes, names, shapes, layoutsStart, layouts, layoutsStart + (layouts * sizeof(ushort) * structs), profiles);
+        pack.CheckLayouts(structs);
         pack.CheckProfiles();
         return pack;
     }
@@ -117,10 +118,13 @@ public sealed class ProfilePack
     public IReadOnlyList<int> OffsetsOf(KernelField field)
     {
         var offsets = new SortedSet<int>();
-        for (var layout = 0; layout < _layoutCount; layout++)
+        if (Column(_fieldColumns, (int)field) is { } column)
         {
-            if (PlaceOf(layout, field) is { } place)
-                offsets.Add(place.Offset);
+            for (var shape = 0; shape < _shapes.CountOf(_shapes.OwnerOf(column)); shape++)
+            {
+                if (PlaceOf(_shapes.PlaceOffset(column, shape)) is { } place)
+                    offsets.Add(place.Offset);
+            }
         }
         return [.. offsets];
     }
@@ -129,10 +133,13 @@ public sealed class ProfilePack
     public IReadOnlyList<int> SizesOf(KernelStruct type)
     {
         var sizes = new SortedSet<int>();
-        for (var layout = 0; layout < _layoutCount; layout++)
+        if (Column(_structColumns, (int)type) is { } column)
         {
-            if (SizeOf(layout, type) is { } size)
-                sizes.Add(size);
+            for (var shape = 0; shape < _shapes.CountOf(column); shape++)
+            {
+                if (Value(_shapes.SizeOffset(column, shape)) is { } size)
+                    sizes.Add(size);
+            }
         }
         return [.. sizes];
     }
@@ -155,15 +162,10 @@ public sealed class ProfilePack
     }
 
     internal int? SizeOf(int layout, KernelStruct type) =>
-        Column(_structColumns, (int)type) is { } column ? Value(_layoutsStart + (layout * _layoutLength) + (sizeof(uint) * column)) : null;
+        Column(_structColumns, (int)type) is { } column ? Value(_shapes.SizeOffset(column, ShapeOf(layout, column))) : null;
 
-    internal FieldPlace? PlaceOf(int layout, KernelField field)
-    {
-        if (Column(_fieldColumns, (int)field) is not { } column)
-            return null;
-        var value = U32(_bytes, _layoutsStart + (layout * _layoutLength) + (sizeof(uint) * (_structCount + column)));
-        return value == PackLayout.None ? null : PackLayout.Unpack(value);
-    }
+    internal FieldPlace? PlaceOf(int layout, KernelField field) =>
+        Column(_fieldColumns, (int)field) is { } column ? PlaceOf(_shapes.PlaceOffset(column, ShapeOf(layout, _shapes.OwnerOf(column)))) : null;
 
     internal uint? RvaOf(int profile, KernelGlobal global)
     {
@@ -171,6 +173,27 @@ public sealed class ProfilePack
             return null;
         var value = U32(_bytes, ProfileStart(profile) + PackLayout.ProfileGlobalsOffset + (sizeof(uint) * column));
         return value == PackLayout.None ? null : value;
+    }
+
+    private FieldPlace? PlaceOf(int offset)
+    {
+        var value = U32(_bytes, offset);
+        return value == PackLayout.None ? null : PackLayout.Unpack(value);
+    }
+
+    private int ShapeOf(int layout, int structColumn) =>
+        BinaryPrimitives.ReadUInt16LittleEndian(_bytes.AsSpan(_layoutsStart + (((layout * _shapes.StructCount) + structColumn) * sizeof(ushort))));
+
+    private void CheckLayouts(int structs)
+    {
+        for (var layout = 0; layout < _layoutCount; layout++)
+        {
+            for (var i = 0; i < structs; i++)
+            {
+                if (ShapeOf(layout, i) >= _shapes.CountOf(i))
+                    throw new PackFormatException($"{Name} is damaged: layout {layout} names shape {ShapeOf(layout, i)} of {_shapes.CountOf(i)} of structure {i}");
+            }
+        }
     }
 
     private void CheckProfiles()

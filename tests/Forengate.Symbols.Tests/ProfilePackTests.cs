@@ -58,7 +58,7 @@ public sealed class ProfilePackTests
         for (var i = 0; i < KernelSchema.Fields.Length; i++)
         {
             var field = KernelSchema.Fields[i];
-            Assert.Equal($"{field.Struct}_{field.Name.Split('|')[0]}", ((KernelField)i).ToString());
+            Assert.Equal($"{field.Struct}_{field.Name.Split('|')[0].Replace('.', '_')}", ((KernelField)i).ToString());
         }
     }
 
@@ -75,13 +75,13 @@ public sealed class ProfilePackTests
     {
         var writer = new PackWriter();
         var guid = new Guid("00112233-4455-6677-8899-aabbccddeeff");
-        Assert.True(writer.Add(guid, 3, new Version(10, 0, 1, 2), _ => 0x40, field => new FieldPlace((int)field, 5, 3), global => (uint)global + 7));
+        Assert.True(writer.Add(guid, 3, new Version(10, 0, 1, 2), _ => 0x40, field => new FieldPlace((int)field % 0x40, 5, 3), global => (uint)global + 7));
         Assert.False(writer.Add(guid, 3, new Version(10, 0, 1, 2), _ => null, _ => null, _ => null));
         Assert.True(writer.Add(guid, 4, new Version(10, 0, 1, 3), _ => null, _ => null, _ => null));
         var pack = ProfilePack.Open("written", writer.ToBytes());
         var full = pack.Find(guid, 3)!;
         Assert.Equal(0x40, full.SizeOf(KernelStruct.EPROCESS));
-        Assert.Equal(new FieldPlace((int)KernelField.EPROCESS_Peb, 5, 3), full.Field(KernelField.EPROCESS_Peb));
+        Assert.Equal(new FieldPlace((int)KernelField.EPROCESS_Peb % 0x40, 5, 3), full.Field(KernelField.EPROCESS_Peb));
         Assert.Equal((uint)KernelGlobal.MmPteBase + 7, full.RvaOf(KernelGlobal.MmPteBase));
         var empty = pack.Find(guid, 4)!;
         Assert.Null(empty.SizeOf(KernelStruct.EPROCESS));

@@ -43,7 +43,7 @@ internal static class DumpCommand
 
     private static List<string> Missing(DumpOutcome outcome)
     {
-        var missing = new List<string>(outcome.Result.Plan.Gaps);
+        var missing = new List<string>([.. outcome.Result.Plan.Gaps, .. outcome.Examination.Inconsistencies]);
         if (outcome.Result.MissingPages > 0)
         {
             missing.Add($"{outcome.Result.MissingPages} pages had no bytes and are zeros in the dump: "

@@ -19,8 +19,12 @@ internal static class InfoCommand
         command.SetAction(result => Run.Guarded(cancellation =>
         {
             using var progress = new ProgressLine();
-            using var examination = Examination.Open(
-                result.GetRequiredValue(shared.Target), shared.TargetOptions(result), progress.AsProgress(), cancellation);
+            Examination examination;
+            using (examination = Examination.Open(
+                result.GetRequiredValue(shared.Target), shared.TargetOptions(result), progress.AsProgress(), cancellation))
+            {
+                examination.ThrowIfVanished();
+            }
             progress.Clear();
             Fact[] facts = [.. ViewFacts.Of(examination.View), .. examination.Windows.Facts];
             using (var output = Console.OpenStandardOutput())
@@ -34,7 +38,7 @@ internal static class InfoCommand
             Run.Say(examination.Remarks);
             return examination.Windows.System is null
                 ? Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory")
-                : ExitCode.Done;
+                : Run.Incomplete(examination.Inconsistencies);
         }));
         return command;
     }

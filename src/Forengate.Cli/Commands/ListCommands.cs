@@ -41,17 +41,24 @@ internal static class ListCommands
         command.SetAction(result => Run.Guarded(cancellation =>
         {
             using var progress = new ProgressLine();
-            using var examination = Examination.Open(
-                result.GetRequiredValue(shared.Target), shared.TargetOptions(result), progress.AsProgress(), cancellation);
-            var system = examination.Windows.System;
-            if (system is null)
-                return Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory");
-            var listing = list(examination, result, result.GetValue(scan), progress.AsProgress(), cancellation);
+            var (target, options, byScan) = (result.GetRequiredValue(shared.Target), shared.TargetOptions(result), result.GetValue(scan));
+            Listing<T> listing;
+            Examination examination;
+            // A scan reads all memory: a guest stands still shorter when it is copied first.
+            using (examination = byScan
+                ? Examination.OpenWhole(target, options, progress.AsProgress(), cancellation)
+                : Examination.Open(target, options, progress.AsProgress(), cancellation))
+            {
+                if (examination.Windows.System is null)
+                    return Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory");
+                listing = list(examination, result, byScan, progress.AsProgress(), cancellation);
+                examination.ThrowIfVanished();
+            }
             progress.Clear();
             using (var output = Console.OpenStandardOutput())
                 new ListingWriter<T>(columns).Write(output, listing.Items, result.GetValue(shared.Output));
             Run.Say(examination.Remarks);
-            return Run.Incomplete(listing.Warnings);
+            return Run.Incomplete([.. listing.Warnings, .. examination.Inconsistencies]);
         }));
         return command;
     }

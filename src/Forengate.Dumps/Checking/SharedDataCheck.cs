@@ -6,8 +6,9 @@ namespace Forengate.Dumps;
 /// <summary>KUSER_SHARED_DATA, from which a debugger takes how large register contexts are.</summary>
 internal static class SharedDataCheck
 {
-    // KUSER_SHARED_DATA (ntddk.h): fixed for all versions from Windows 7 on.
-    private const int SystemTime = 0x14, NtSystemRoot = 0x30, NtMajorVersion = 0x26C, XState = 0x3D8, Needed = XState + 0x14;
+    // KUSER_SHARED_DATA (ntddk.h): fixed for all versions, except that XState came forward, and its Size back, with Windows 8.
+    private const int SystemTime = 0x14, NtSystemRoot = 0x30, NtMajorVersion = 0x26C, XState7 = 0x3E0, XStateSize7 = 0x08, XState = 0x3D8, XStateSize = 0x10, Needed = 0x3F0;
+    private const uint Windows8 = 9200;
 
     /// <summary>x87 and SSE: the legacy area and its header make 576 bytes (Intel SDM vol. 1, 13.4).</summary>
     private const ulong LegacyFeatures = 3;
@@ -24,8 +25,9 @@ internal static class SharedDataCheck
         var root = data[NtSystemRoot..];
         if (root[2] != ':' || root[1] != 0 || root[3] != 0 || BinaryPrimitives.ReadUInt32LittleEndian(data[NtMajorVersion..]) is < 6 or > 20)
             findings.Warning(CheckCode.SharedData, "KUSER_SHARED_DATA does not look like Windows': no system root or version in it");
-        var features = BinaryPrimitives.ReadUInt64LittleEndian(data[XState..]);
-        var size = BinaryPrimitives.ReadUInt32LittleEndian(data[(XState + 0x10)..]);
+        var (at, sizeAt) = header.MinorVersion < Windows8 ? (XState7, XState7 + XStateSize7) : (XState, XState + XStateSize);
+        var features = BinaryPrimitives.ReadUInt64LittleEndian(data[at..]);
+        var size = BinaryPrimitives.ReadUInt32LittleEndian(data[sizeAt..]);
         if (features == 0)
             findings.Note(CheckCode.XState, "KUSER_SHARED_DATA.XState enables nothing: a debugger shows no extended registers");
         else if ((features & LegacyFeatures) != LegacyFeatures || size < LegacySize)

@@ -7,7 +7,7 @@ namespace Forengate.Dumps;
 /// </summary>
 internal sealed class RunPlan
 {
-    /// <summary>Memory that Windows does not use is worth a disagreement from here on: firmware keeps less for itself.</summary>
+    /// <summary>Memory that Windows does not use is worth a disagreement from here on: firmware keeps less in one piece, modules plugged in later have more.</summary>
     private const ulong FirmwareAtMost = 64UL << 20;
 
     private const int Named = 4;
@@ -39,7 +39,7 @@ internal sealed class RunPlan
         else
         {
             both = Intersect(view, block);
-            ReportUnused(Subtract(view, block), block, notes, disagreements);
+            ReportUnused(Subtract(view, block), notes, disagreements);
             var lacking = Subtract(block, view);
             if (lacking.Count > 0)
             {
@@ -59,12 +59,10 @@ internal sealed class RunPlan
         return new RunPlan(runs, notes, disagreements, gaps);
     }
 
-    private static void ReportUnused(List<PhysicalRange> unused, List<PhysicalRange> block, List<string> notes, List<string> disagreements)
+    private static void ReportUnused(List<PhysicalRange> unused, List<string> notes, List<string> disagreements)
     {
-        if (unused.Count == 0)
-            return;
-        var top = block[^1].End;
-        var (large, small) = (unused.Where(range => range.Start >= top || range.Length >= FirmwareAtMost).ToList(), unused.Where(range => range.Start < top && range.Length < FirmwareAtMost).ToList());
+        var large = unused.Where(range => range.Length >= FirmwareAtMost).ToList();
+        var small = unused.Where(range => range.Length < FirmwareAtMost).ToList();
         if (large.Count > 0)
             disagreements.Add($"the machine has {Describe(large)}, which Windows does not count as memory (plugged in later, or not yet accepted): left out");
         if (small.Count > 0)

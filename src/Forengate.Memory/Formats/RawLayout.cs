@@ -22,7 +22,7 @@ public sealed class RawLayout
     /// RAM without its hole, as QEMU keeps it in one RAM block: <paramref name="lowSize"/> bytes at 0, the rest from 4 GiB on.
     /// </summary>
     /// <param name="fileLength">Size of the file in bytes.</param>
-    /// <param name="lowSize">RAM below 4 GiB in bytes, a multiple of 4096 (q35: 2 GiB where RAM is larger than 2.75 GiB; pc: 3 GiB where larger than 3.5 GiB).</param>
+    /// <param name="lowSize">RAM below 4 GiB in bytes, a multiple of 4096 (q35: 2 GiB where RAM is 2.75 GiB or more; pc: 3 GiB where it is 3.5 GiB or more).</param>
     /// <exception cref="FormatException"><paramref name="lowSize"/> is no size that memory below 4 GiB can have.</exception>
     public static RawLayout WithHole(long fileLength, ulong lowSize)
     {

@@ -175,6 +175,16 @@ public sealed class ImageTests
         Assert.Throws<ImageException>(options.Check);
     }
 
+    [Theory]
+    [InlineData("--nothing", "1")]
+    [InlineData("--memory", "-5")]
+    [InlineData("--kva", "maybe")]
+    [InlineData("--bugcheck", "xyz")]
+    public void Words_that_mean_nothing_are_refused(string name, string value)
+    {
+        Assert.Throws<UsageException>(() => MakeVerb.With(new TwinOptions(), name, value));
+    }
+
     [Fact]
     public void Too_many_processes_for_the_memory_are_refused_with_the_reason()
     {
