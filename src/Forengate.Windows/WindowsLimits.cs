@@ -19,7 +19,7 @@ public sealed class WindowsLimits
     /// <summary>Page tables read while looking for where an image is mapped, in one such walk.</summary>
     public int PageTables { get; init; } = 65_536;
 
-    /// <summary>Page tables read by all such walks of one search for a kernel.</summary>
+    /// <summary>Page tables read by all such walks of one search.</summary>
     public int PageTablesInAll { get; init; } = 1 << 20;
 
     /// <summary>CodeView records of kernels followed up.</summary>

@@ -56,6 +56,49 @@ public sealed class FileMemoryTests
     }
 
     [Fact]
+    public void Holes_are_found_whatever_the_order_of_the_extents()
+    {
+        const int Pages = 256;
+        using var file = new TemporaryFile(".raw");
+        using (var stream = File.Create(file.Path))
+        {
+            stream.SetLength(Pages * Page.Size);
+            for (var page = 0; page < Pages; page += 1 + (page % 7))
+            {
+                stream.Position = (page * Page.Size) + 5;
+                stream.WriteByte(0xEE);
+            }
+        }
+        var random = new Random(1);
+        var order = Enumerable.Range(0, Pages).ToArray();
+        random.Shuffle(order);
+        using var memory = new FileMemory(
+            MappedFile.Open(file.Path), order.Select((at, page) => FileExtent.Stored(PhysicalAddress.FromFrame((ulong)page), Page.Size, (ulong)at * Page.Size)));
+        var bytes = new byte[Page.Size];
+        var zeros = 0;
+        for (var page = 0; page < Pages; page++)
+        {
+            var address = PhysicalAddress.FromFrame((ulong)page);
+            Assert.True(memory.TryRead(address, bytes));
+            var isZero = ZeroPages.IsZero(bytes);
+            Assert.True(isZero || memory.StateOf(address) == PageState.Present);
+            Assert.Equal(isZero, order[page] is var at && !IsWritten(at));
+            zeros += memory.StateOf(address) == PageState.Zero ? 1 : 0;
+        }
+        Assert.InRange(zeros, 1, Pages - 1);
+
+        static bool IsWritten(int wanted)
+        {
+            for (var page = 0; page < Pages; page += 1 + (page % 7))
+            {
+                if (page == wanted)
+                    return true;
+            }
+            return false;
+        }
+    }
+
+    [Fact]
     public void A_file_shortened_while_open_loses_its_end_and_nothing_else()
     {
         using var file = new TemporaryFile(Enumerable.Repeat((byte)7, 64 * Page.Size).ToArray(), ".raw");

@@ -35,7 +35,7 @@ internal static class Run
 #pragma warning restore CA1031
         {
             Trace(failure);
-            return Fail($"internal error: {failure.GetType().Name}: {failure.Message} (run again with {TraceVariable}=1 and report what it prints)");
+            return Fail($"internal error: {failure.GetType()}: {failure.Message} (run again with {TraceVariable}=1 and report what it prints)");
         }
 
         void Cancel(PosixSignalContext context)

@@ -108,23 +108,24 @@ internal sealed class DriverScan
         }
         if (left.Count == 0)
             return;
-        new MappedImages(_system.Kernel, _system.Limits).Walk(
-            (address, page, size) =>
+        foreach (var mapping in KernelMappings.Of(_system.Kernel, new SearchBudget(_system.Limits), _ct))
+        {
+            if (mapping.Size == Page.Size)
             {
-                if (size == Page.Size)
-                {
-                    if (left.Remove(page.Frame, out var hits))
-                        Take(hits, address, page);
-                    return left.Count == 0;
-                }
-                foreach (var frame in left.Keys.Where(frame => (frame << Page.Shift) - page.Value < size).ToList())
+                if (left.Remove(mapping.Physical.Frame, out var hits))
+                    Take(hits, mapping.Address, mapping.Physical);
+            }
+            else
+            {
+                foreach (var frame in left.Keys.Where(frame => PhysicalAddress.FromFrame(frame) - mapping.Physical < mapping.Size).ToList())
                 {
                     left.Remove(frame, out var hits);
-                    Take(hits!, address, page);
+                    Take(hits!, mapping.Address, mapping.Physical);
                 }
-                return left.Count == 0;
-            },
-            _ct);
+            }
+            if (left.Count == 0)
+                return;
+        }
 
         void Take(List<PhysicalAddress> hits, VirtualAddress address, PhysicalAddress page)
         {

@@ -147,46 +147,33 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         if (records.Count == 0)
             return null;
         var finder = new KernelImageFinder(space, limits, _budget);
-        (KernelImage, string)? found = null;
-        new MappedImages(space, limits, _budget).Walk(
-            (address, page, size) =>
+        foreach (var mapping in KernelMappings.Of(space, _budget, ct))
+        {
+            foreach (var record in records)
             {
-                foreach (var record in records)
-                {
-                    var distance = record.At.Value - page.Value;
-                    if (distance < size && finder.FindBelow(address + distance, ct) is { } image && image.CodeView == record.CodeView)
-                    {
-                        found = (image, $"CodeView record at physical {record.At}, mapped at {address + distance}, PE header below it");
-                        return true;
-                    }
-                }
-                return false;
-            },
-            ct);
+                var address = mapping.Address + (record.At - mapping.Physical);
+                if (record.At - mapping.Physical < mapping.Size && finder.FindBelow(address, ct) is { } image && image.CodeView == record.CodeView)
+                    return (image, $"CodeView record at physical {record.At}, mapped at {address}, PE header below it");
+            }
+        }
         _rejected.AddRange(finder.Rejected);
-        return found;
+        return null;
     }
 
     private (KernelImage, string)? FromHeaders(AddressSpace space)
     {
         var finder = new KernelImageFinder(space, limits, _budget);
-        (KernelImage, string)? found = null;
-        new MappedImages(space, limits, _budget).Walk(
-            (address, page, size) =>
+        foreach (var mapping in KernelMappings.Of(space, _budget, ct))
+        {
+            for (var offset = 0UL; offset < mapping.Size; offset += Page.Size)
             {
-                for (var offset = 0UL; offset < size; offset += Page.Size)
-                {
-                    if (view.Memory.TryRead(page + offset, out ushort magic) && magic == LoadedImage.Mz && finder.TryReadKernel(address + offset) is { } image)
-                    {
-                        found = (image, $"PE header met at {address + offset} while walking all kernel mappings");
-                        return true;
-                    }
-                }
-                return false;
-            },
-            ct);
+                if (view.Memory.TryRead(mapping.Physical + offset, out ushort magic) && magic == LoadedImage.Mz
+                    && finder.TryReadKernel(mapping.Address + offset) is { } image)
+                    return (image, $"PE header met at {mapping.Address + offset} while walking all kernel mappings");
+            }
+        }
         _rejected.AddRange(finder.Rejected);
-        return found;
+        return null;
     }
 
     private IEnumerable<PhysicalAddress> OnePerKernel(List<PhysicalAddress> tables)
@@ -248,6 +235,8 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
                     ? $"the Windows here is a 32-bit one ({record.CodeView} at physical {record.At}); only x64 is read so far"
                     : $"a kernel's CodeView record ({record.CodeView}) lies at physical {record.At}, but no page table leads to it: is the image whole, are its ranges right?");
         }
+        if (_search is { Pages: 0 })
+            return new WindowsSearch(null, facts, "no Windows kernel: no page of this memory holds anything but zeros; is it the right image, and whole?");
         return new WindowsSearch(
             null, facts,
             $"no Windows kernel in this memory: {view.Cpus.Count} vCPUs' registers, the start block below 640 KiB and a search over {_search?.Pages ?? 0:#,0} pages led to none; is it a Windows guest, and the image whole?");

@@ -38,9 +38,10 @@ internal sealed class MemorySearch
     /// <summary>CodeView records with a kernel's name, lowest first.</summary>
     public List<Record> Records { get; } = [];
 
-    /// <summary>Pages with bytes that were looked at.</summary>
-    public long Pages { get; private set; }
+    /// <summary>Pages looked at: those with bytes that are not known to be zero.</summary>
+    public int Pages => _pages;
 
+    private int _pages;
     private int _sampled;
     private int _random;
 
@@ -84,45 +85,39 @@ internal sealed class MemorySearch
         return others > 0;
     }
 
-    private void Visit(PhysicalAddress start, ReadOnlySpan<byte> bytes)
+    private void Visit(PhysicalAddress at, ReadOnlySpan<byte> page)
     {
-        var (pages, sampled, random) = (0L, 0, 0);
-        List<PhysicalAddress>? tables = null;
-        List<Record>? records = null;
-        Span<byte> tail = stackalloc byte[LoadedImage.MaxCodeView];
-        for (var offset = 0; offset + Page.Size <= bytes.Length; offset += Page.Size)
+        Interlocked.Increment(ref _pages);
+        if (at.Frame % SampleEvery == 0 && page.ContainsAnyExcept((byte)0))
         {
-            var at = start + (ulong)offset;
-            var page = bytes.Slice(offset, Page.Size);
-            pages++;
-            if (at.Frame % SampleEvery == 0 && page.ContainsAnyExcept((byte)0))
+            Interlocked.Increment(ref _sampled);
+            if (Distinct(page) >= RandomDistinct)
+                Interlocked.Increment(ref _random);
+        }
+        if (LooksLikeTopTable(at, page))
+        {
+            lock (_lock)
             {
-                sampled++;
-                random += Distinct(page) >= RandomDistinct ? 1 : 0;
-            }
-            if (LooksLikeTopTable(at, page))
-                (tables ??= []).Add(at);
-
-            var dwords = MemoryMarshal.Cast<byte, uint>(page);
-            for (var from = 0; dwords[from..].IndexOf(CodeViewRecord.RsdsSignature) is var found and >= 0; from += found + 1)
-            {
-                // Across the end of the span a record goes on in the next page of memory: kernels lie in large pages.
-                scoped ReadOnlySpan<byte> record = bytes[(offset + ((from + found) * sizeof(uint)))..];
-                if (record.Length < LoadedImage.MaxCodeView)
-                    record = tail[.._memory.Read(at + (ulong)((from + found) * sizeof(uint)), tail)];
-                if (CodeViewRecord.Parse(record) is { } codeView && KernelPdbNames.IsKernel(codeView.Name))
-                    (records ??= []).Add(new Record(at + (ulong)((from + found) * sizeof(uint)), codeView));
+                if (Tables.Count < _limits.DirectoryTableBases * 64)
+                    Tables.Add(at);
             }
         }
+
+        var dwords = MemoryMarshal.Cast<byte, uint>(page);
+        for (var from = 0; dwords[from..].IndexOf(CodeViewRecord.RsdsSignature) is var found and >= 0; from += found + 1)
+            TakeRecord(at + (ulong)((from + found) * sizeof(uint)));
+    }
+
+    /// <summary>Across the end of its page a record goes on in the next page of memory: kernels lie in large pages.</summary>
+    private void TakeRecord(PhysicalAddress at)
+    {
+        Span<byte> bytes = stackalloc byte[LoadedImage.MaxCodeView];
+        if (CodeViewRecord.Parse(bytes[.._memory.Read(at, bytes)]) is not { } codeView || !KernelPdbNames.IsKernel(codeView.Name))
+            return;
         lock (_lock)
         {
-            Pages += pages;
-            _sampled += sampled;
-            _random += random;
-            if (tables is not null && Tables.Count < _limits.DirectoryTableBases * 64)
-                Tables.AddRange(tables);
-            if (records is not null && Records.Count < _limits.KernelRecords)
-                Records.AddRange(records);
+            if (Records.Count < _limits.KernelRecords)
+                Records.Add(new Record(at, codeView));
         }
     }
 

@@ -1,58 +1,27 @@
-using System.Buffers;
 using Forengate.Memory;
 
 namespace Forengate.Windows;
 
-/// <summary>One pass over all of a view's memory, on all cores, in spans of whole pages that have bytes.</summary>
+/// <summary>One pass over all pages that have bytes and are not known to be zero, on all cores.</summary>
 internal static class PageScan
 {
-    /// <summary>Bytes handed out at a time, at most.</summary>
-    private const int ChunkSize = 1 << 20;
+    /// <summary>Looks at one page. Called on several threads at once.</summary>
+    public delegate void Visitor(PhysicalAddress page, ReadOnlySpan<byte> bytes);
 
-    /// <summary>Looks at memory from <paramref name="start"/> on. Called on several threads at once.</summary>
-    public delegate void Visitor(PhysicalAddress start, ReadOnlySpan<byte> bytes);
+    /// <param name="memory">Where.</param>
+    /// <param name="visit">Called for each page.</param>
+    /// <param name="ct">Ends the pass by an <see cref="OperationCanceledException"/>.</param>
+    /// <param name="progress">Told the share of memory done, 0 to 1.</param>
+    public static void Run(PhysicalMemory memory, Visitor visit, CancellationToken ct, IProgress<double>? progress = null) =>
+        new MemoryPass { Pages = new Pages(visit), Progress = progress is null ? null : new Share(progress) }.Run(memory, ct);
 
-    public static void Run(PhysicalMemory memory, Visitor visit, CancellationToken ct, IProgress<double>? progress = null)
+    private sealed class Pages(Visitor visit) : IPageVisitor
     {
-        var chunks = new List<PhysicalRange>();
-        foreach (var range in memory.Ranges)
-        {
-            for (var done = 0UL; done < range.Length; done += ChunkSize)
-                chunks.Add(new PhysicalRange(range.Start + done, Math.Min(ChunkSize, range.Length - done)));
-        }
-        var finished = 0;
-        Parallel.For(
-            0, chunks.Count, new ParallelOptions { CancellationToken = ct },
-            index =>
-            {
-                Visit(memory, chunks[index], visit);
-                var now = Interlocked.Increment(ref finished);
-                if (progress is not null && (now % 64 == 0 || now == chunks.Count))
-                    progress.Report((double)now / chunks.Count);
-            });
+        public void Visit(PhysicalAddress page, ReadOnlySpan<byte> bytes) => visit(page, bytes);
     }
 
-    private static void Visit(PhysicalMemory memory, PhysicalRange chunk, Visitor visit)
+    private sealed class Share(IProgress<double> progress) : IProgress<MemoryPassProgress>
     {
-        byte[]? rented = null;
-        for (var at = chunk.Start; at < chunk.End;)
-        {
-            var left = (int)(chunk.End - at);
-            var mapped = memory.Map(at, left);
-            if (mapped.Length >= Page.Size)
-            {
-                var whole = mapped.Length & ~(Page.Size - 1);
-                visit(at, mapped[..whole]);
-                at += (ulong)whole;
-                continue;
-            }
-            rented ??= ArrayPool<byte>.Shared.Rent(ChunkSize);
-            var got = memory.Read(at, rented.AsSpan(0, left)) & ~(Page.Size - 1);
-            if (got > 0)
-                visit(at, rented.AsSpan(0, got));
-            at += (ulong)Math.Max(got, Page.Size);
-        }
-        if (rented is not null)
-            ArrayPool<byte>.Shared.Return(rented);
+        public void Report(MemoryPassProgress value) => progress.Report(value.Total == 0 ? 1 : (double)value.Done / value.Total);
     }
 }
