@@ -16,7 +16,8 @@ internal sealed class PhysicalAllocator
     {
         Ram = ram;
         _random = random;
-        _low = new Zone(FirstGeneral, ram.LowSize & ~(LargePage - 1));
+        // The end of low memory is the firmware's (PhysicalMemoryBlock): Windows has no page there, small or large.
+        _low = new Zone(FirstGeneral, (ram.LowSize - PhysicalMemoryBlock.FirmwarePages * Page) & ~(LargePage - 1));
         if (ram.HighSize >= 8 * LargePage)
             _high = new Zone(GuestRam.HighBase, GuestRam.HighBase + (ram.HighSize & ~(LargePage - 1)));
     }

@@ -92,6 +92,19 @@ public sealed class DumpWriterTests : IDisposable
     }
 
     [Fact]
+    public void ReaderWhoGoesAwayIsOneLine()
+    {
+        using var pipe = new System.IO.Pipes.AnonymousPipeServerStream(System.IO.Pipes.PipeDirection.Out);
+        using (new System.IO.Pipes.AnonymousPipeClientStream(System.IO.Pipes.PipeDirection.In, pipe.ClientSafePipeHandle))
+        {
+        }
+        pipe.DisposeLocalCopyOfClientHandle();
+        var error = Assert.Throws<DumpWriteException>(() => DumpWriter.Write(Plan(RandomMemory(true), [new(0x100, 0x700)]), pipe, "-"));
+        Assert.StartsWith("cannot write -: ", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', error.Message);
+    }
+
+    [Fact]
     public void MissingFolderIsOneLine()
     {
         var error = Assert.Throws<DumpWriteException>(() => DumpWriter.Write(Plan(RandomMemory(true), [new(0x100, 1)]), _folder["no/such/out.dmp"]));

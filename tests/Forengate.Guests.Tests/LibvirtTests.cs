@@ -97,7 +97,7 @@ public sealed class LibvirtTests(TestLibvirt libvirt) : IClassFixture<TestLibvir
         Assert.Equal("paused", libvirt.State("killed"));
         WatchdogTests.Signal(victim.Id, SigKill);
         TestQemu.WaitFor(() => libvirt.State("killed") == "running", "the guest to run again");
-        victim.WaitForExit();
+        Assert.True(victim.WaitForExit(TimeSpan.FromMinutes(1)), "the victim does not end");
     }
 
     [Fact]
@@ -111,7 +111,7 @@ public sealed class LibvirtTests(TestLibvirt libvirt) : IClassFixture<TestLibvir
         TestQemu.WaitFor(() => libvirt.State("hung") == "running", "the watchdog's deadline");
         WatchdogTests.Signal(victim.Id, SigCont);
         WatchdogTests.Signal(victim.Id, SigKill);
-        victim.WaitForExit();
+        Assert.True(victim.WaitForExit(TimeSpan.FromMinutes(1)), "the victim does not end");
         Assert.Equal("running", libvirt.State("hung"));
     }
 

@@ -33,7 +33,7 @@ public sealed partial class WatchdogTests
         Assert.Single(watchdogs);
         Assert.Equal(0, Kill(victim.Id, signal));
         TestQemu.WaitFor(() => qemu.IsRunning, "the guest to run again");
-        victim.WaitForExit();
+        Assert.True(victim.WaitForExit(TimeSpan.FromMinutes(1)), "the victim does not end");
         TestQemu.WaitFor(() => !IsAlive(watchdogs[0]), "the watchdog to end");
         // The monitor is free for the next one.
         using var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.StopAndCopy), null, CancellationToken.None);
@@ -52,7 +52,7 @@ public sealed partial class WatchdogTests
         TestQemu.WaitFor(() => qemu.IsRunning, "the watchdog's deadline");
         Assert.Equal(0, Kill(victim.Id, SigCont));
         Assert.Equal(0, Kill(victim.Id, SigInt));
-        victim.WaitForExit();
+        Assert.True(victim.WaitForExit(TimeSpan.FromMinutes(1)), "who hung does not end");
         Assert.True(qemu.IsRunning);
     }
 
@@ -70,7 +70,7 @@ public sealed partial class WatchdogTests
         Signal(watchdog, SigInt);
         Signal(victim.Id, SigKill);
         TestQemu.WaitFor(() => qemu.IsRunning, "the guest to run again");
-        victim.WaitForExit();
+        Assert.True(victim.WaitForExit(TimeSpan.FromMinutes(1)), "the victim does not end");
     }
 
     [Fact]

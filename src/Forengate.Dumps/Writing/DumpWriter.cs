@@ -13,6 +13,9 @@ public static class DumpWriter
     /// <summary>The path that means standard output.</summary>
     public const string StandardOutput = "-";
 
+    /// <summary>STDOUT_FILENO of POSIX.</summary>
+    private const int StandardOutputDescriptor = 1;
+
     /// <summary>What a thread takes at a time.</summary>
     private const ulong ChunkPages = (4UL << 20) / Page.Size;
 
@@ -41,7 +44,9 @@ public static class DumpWriter
     {
         if (path == StandardOutput)
         {
-            using var output = Console.OpenStandardOutput();
+            // Not Console's stream: that one swallows the error of a reader who went away.
+            using var handle = new SafeFileHandle(StandardOutputDescriptor, ownsHandle: false);
+            using var output = new FileStream(handle, FileAccess.Write, bufferSize: 0);
             return Write(plan, output, path, progress, ct);
         }
         try

@@ -10,6 +10,7 @@ internal static unsafe partial class LinuxNative
     public const int EPERM = 1;
     public const int ESRCH = 3;
     public const int EINTR = 4;
+    public const int EAGAIN = 11;
     public const int EACCES = 13;
     public const int EFAULT = 14;
     public const int ENOSYS = 38;
@@ -124,6 +125,26 @@ internal static unsafe partial class LinuxNative
 
     [LibraryImport(Libc, EntryPoint = "send", SetLastError = true)]
     public static partial nint Send(int socket, byte* buffer, nuint count, int flags);
+
+    [LibraryImport(Libc, EntryPoint = "recv", SetLastError = true)]
+    private static partial nint Receive(int socket, byte* buffer, nuint count, int flags);
+
+    /// <summary>
+    /// What has arrived, without ever waiting. A monitor's socket is shared by two processes: what poll saw may be gone when one gets to read it, and a waiting read would
+    /// then wait for ever.
+    /// </summary>
+    /// <returns>Bytes read; 0 when the other end closed; -1 when there is nothing now; -2 on an error.</returns>
+    public static int ReceiveNow(int socket, Span<byte> buffer)
+    {
+        const int DontWait = 0x40;
+        fixed (byte* start = buffer)
+        {
+            var got = Receive(socket, start, (nuint)buffer.Length, DontWait);
+            if (got >= 0)
+                return (int)got;
+        }
+        return Marshal.GetLastPInvokeError() is EAGAIN or EINTR ? -1 : -2;
+    }
 
     [LibraryImport(Libc, EntryPoint = "shutdown", SetLastError = true)]
     public static partial int Shutdown(int socket, int how);

@@ -292,13 +292,17 @@ internal sealed class QmpConnection : IDisposable
                 var left = (deadline - Stopwatch.GetTimestamp()) * 1_000_000.0 / Stopwatch.Frequency;
                 if (left <= 0)
                     throw new GuestException(GuestFailure.MonitorFailed, $"qmp:{_path}: no answer in time", new TimeoutException());
-                if (_socket.Poll((int)Math.Min(left + 1, SliceMicroseconds), SelectMode.SelectRead))
-                    break;
+                if (!_socket.Poll((int)Math.Min(left + 1, SliceMicroseconds), SelectMode.SelectRead))
+                    continue;
+                // The watchdog may have read it before us.
+                var received = LinuxNative.ReceiveNow(SocketDescriptor, _buffer.AsSpan(_end));
+                if (received == -1)
+                    continue;
+                if (received <= 0)
+                    throw Gone(null);
+                _end += received;
+                return;
             }
-            var received = _socket.Receive(_buffer, _end, _buffer.Length - _end, SocketFlags.None);
-            if (received == 0)
-                throw Gone(null);
-            _end += received;
         }
         catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {

@@ -56,7 +56,7 @@ internal sealed unsafe class QmpRescue(Descriptor socket) : GuestRescue
     {
         reason = null;
         var until = Environment.TickCount64 + 1000;
-        var buffer = stackalloc byte[4096];
+        Span<byte> buffer = stackalloc byte[4096];
         for (; ; )
         {
             while (TakeLine() is { } line)
@@ -73,11 +73,14 @@ internal sealed unsafe class QmpRescue(Descriptor socket) : GuestRescue
             var poll = new LinuxNative.PollDescriptor { Descriptor = socket.Number, Events = LinuxNative.POLLIN };
             if (LinuxNative.Poll(&poll, 1, left) <= 0)
                 continue;
-            var got = LinuxNative.Read(socket.Number, buffer, 4096);
+            // The process we watch may wake up and read its monitor before us.
+            var got = LinuxNative.ReceiveNow(socket.Number, buffer);
+            if (got == -1)
+                continue;
             if (got <= 0)
                 return null;
             if (_pending.Count < MostPending)
-                _pending.AddRange(new ReadOnlySpan<byte>(buffer, (int)got));
+                _pending.AddRange(buffer[..got]);
         }
     }
 

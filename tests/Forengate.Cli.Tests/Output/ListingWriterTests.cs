@@ -56,17 +56,13 @@ public sealed class ListingWriterTests
         Assert.Equal("", Write(OutputFormat.Jsonl));
     }
 
-    [Theory]
-    [InlineData("\ud83d", "\ufffd")]
-    [InlineData("a\udc00b", "a\ufffdb")]
-    [InlineData("\udc00\ud83d", "\ufffd\ufffd")]
-    [InlineData("\ud83d\ude80", "\ud83d\ude80")]
-    public void Half_a_surrogate_pair_leaves_JSON_valid(string name, string written)
+    [Fact]
+    public void Half_a_surrogate_pair_leaves_JSON_valid()
     {
-        foreach (var format in new[] { OutputFormat.Json, OutputFormat.Jsonl })
+        foreach (var (name, written) in new[] { ("\ud83d", "\ufffd"), ("a\udc00b", "a\ufffdb"), ("\udc00\ud83d", "\ufffd\ufffd"), ("\ud83d\ude80", "\ud83d\ude80") })
         {
-            var parsed = JsonElement.Parse(Write(format, (1, name)));
-            Assert.Equal(written, (format == OutputFormat.Json ? parsed[0] : parsed).GetProperty("name").GetString());
+            Assert.Equal(written, JsonElement.Parse(Write(OutputFormat.Json, (1, name)))[0].GetProperty("name").GetString());
+            Assert.Equal(written, JsonElement.Parse(Write(OutputFormat.Jsonl, (1, name))).GetProperty("name").GetString());
         }
     }
 

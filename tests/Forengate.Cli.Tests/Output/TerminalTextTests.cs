@@ -18,10 +18,16 @@ public sealed class TerminalTextTests
     [InlineData("\u2066x\u2069", "\\u2066x\\u2069")]
     [InlineData("a\u200bb\ufeff", "a\\u200bb\\ufeff")]
     [InlineData("a\u2028b", "a\\u2028b")]
-    [InlineData("\ud83d!", "\\ud83d!")]
-    [InlineData("!\udc00", "!\\udc00")]
     [InlineData("\ud83d\ude80\u001b", "\ud83d\ude80\\u001b")]
     public void What_drives_or_deceives_is_spelled_out(string name, string shown) => Assert.Equal(shown, TerminalText.MakeSafe(name));
+
+    [Fact]
+    public void Half_a_surrogate_pair_is_spelled_out()
+    {
+        Assert.Equal("\\ud83d!", TerminalText.MakeSafe("\ud83d!"));
+        Assert.Equal("!\\udc00", TerminalText.MakeSafe("!\udc00"));
+        Assert.Equal("\\udc00\\ud83d", TerminalText.MakeSafe("\udc00\ud83d"));
+    }
 
     [Theory]
     [InlineData("svchost", 7)]

@@ -28,14 +28,14 @@ public sealed class BadInputTests : IDisposable
     public void A_file_that_is_not_there(string verb) => Assert.Contains("absent.dmp", Refused(verb, In("absent.dmp")), StringComparison.Ordinal);
 
     [Theory, MemberData(nameof(TargetVerbs))]
-    public void Raw_zeros_hold_no_Windows(string verb) => Refused(verb, Made("zeros.raw", new byte[4 << 20]), "--format", "raw");
+    public void Raw_zeros_hold_no_Windows(string verb) => Assert.Contains("no Windows kernel", Refused(verb, Made("zeros.raw", new byte[4 << 20]), "--format", "raw"), StringComparison.Ordinal);
 
     [Theory, MemberData(nameof(TargetVerbs))]
     public void Raw_noise_holds_no_Windows(string verb)
     {
         var noise = new byte[4 << 20];
         new Random(7).NextBytes(noise);
-        Refused(verb, Made("noise.raw", noise), "--format", "raw");
+        Assert.Contains("no Windows kernel", Refused(verb, Made("noise.raw", noise), "--format", "raw"), StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(TargetVerbs))]
@@ -65,6 +65,9 @@ public sealed class BadInputTests : IDisposable
         Refused(verb, "libvirt:win", "--connect", $"qemu:///session?socket={In("libvirt-sock")}");
 
     [Fact]
+    public void A_guest_that_libvirt_does_not_know() => Assert.Contains("nobody", Refused("info", "libvirt:nobody", "--connect", "test:///default"), StringComparison.Ordinal);
+
+    [Fact]
     public void Guests_of_a_libvirt_that_does_not_answer()
     {
         var outcome = ForengateProgram.Run("guests", "--connect", $"qemu:///session?socket={In("libvirt-sock")}");
@@ -73,12 +76,9 @@ public sealed class BadInputTests : IDisposable
         Assert.Empty(outcome.Output);
     }
 
-    [Theory]
-    [InlineData("An empty file", 0)]
-    [InlineData("No dump at all", 5000)]
-    public void Check_wants_a_dump(string what, int length)
+    [Theory, InlineData(0), InlineData(5000)]
+    public void Check_wants_a_dump(int length)
     {
-        Assert.NotEmpty(what);
         var outcome = ForengateProgram.Run("check", Made("odd.dmp", new byte[length]));
         Assert.Equal(Failed, outcome.ExitCode);
         Assert.Contains("odd.dmp", outcome.Reason, StringComparison.Ordinal);
@@ -150,14 +150,9 @@ public sealed class BadInputTests : IDisposable
     [Theory]
     [InlineData("memory.raw")]
     [InlineData("./memory.raw")]
-    [InlineData("link.raw")]
-    [InlineData("hard.raw")]
     public void A_dump_onto_its_own_image(string output)
     {
         File.Copy(Image, In("memory.raw"));
-        File.CreateSymbolicLink(In("link.raw"), In("memory.raw"));
-        using (var link = Process.Start("ln", [In("memory.raw"), In("hard.raw")]))
-            link.WaitForExit();
         var before = Entries();
         var outcome = ForengateProgram.Run("dump", In("memory.raw"), Path.Combine(folder, output), "--format", "raw");
         Assert.Equal(Failed, outcome.ExitCode);
@@ -200,10 +195,16 @@ public sealed class BadInputTests : IDisposable
         var outcome = ForengateProgram.Run([verb, target, .. verb == "dump" ? [output] : Array.Empty<string>(), .. options]);
         Assert.Equal(Failed, outcome.ExitCode);
         Assert.Equal(before, Entries());
-        // `info` tells what it did find, of an image whose form is right.
-        if (verb != "info" || options.Length == 0)
+        if (verb != "info" || !options.Contains("raw"))
+        {
             Assert.Empty(outcome.Output);
-        return outcome.Reason;
+            return outcome.Reason;
+        }
+        // `info` tells what it did find in an image whose form is right, and what is to be said of that.
+        Assert.NotEmpty(outcome.Output);
+        var lines = outcome.Errors.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.All(lines, line => Assert.StartsWith("forengate: ", line, StringComparison.Ordinal));
+        return lines[^1];
     }
 
     private string In(string name) => Path.Combine(folder, name);
