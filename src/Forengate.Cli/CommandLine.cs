@@ -17,8 +17,7 @@ internal static class CommandLine
         var result = Root().Parse(args);
         if (result.Errors.Count > 0)
         {
-            foreach (var error in result.Errors)
-                Console.Error.WriteLine($"forengate: {error.Message}");
+            Forengate.Cli.Commands.Run.Say(result.Errors.Select(error => error.Message));
             Console.Error.WriteLine("forengate: see 'forengate --help'");
             return ExitCode.WrongCommandLine;
         }

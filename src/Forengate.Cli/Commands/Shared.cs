@@ -30,17 +30,10 @@ internal sealed class Shared
         HelpName = "LIST",
     };
 
-    public Option<OutputFormat> Output { get; } = new("--output", "-o")
-    {
-        Description = "table, json, jsonl or csv",
-        DefaultValueFactory = _ => OutputFormat.Table,
-    };
+    public Option<OutputFormat> Output { get; } = Choice<OutputFormat>("--output", "table, json, jsonl or csv", "-o");
 
-    public Option<CaptureChoice> Consistency { get; } = new("--consistency")
-    {
-        Description = "Live guests: auto and stop hold the guest still while it is read, live reads it running (torn reads possible)",
-        DefaultValueFactory = _ => CaptureChoice.Auto,
-    };
+    public Option<CaptureChoice> Consistency { get; } = Choice<CaptureChoice>(
+        "--consistency", "Live guests: auto and stop hold the guest still while it is read, live reads it running (torn reads possible)");
 
     public void AddTargetTo(Command command)
     {
@@ -58,4 +51,25 @@ internal sealed class Shared
         Ranges = result.GetValue(Ranges),
         Consistency = result.GetValue(Consistency),
     };
+
+    /// <summary>An option that takes one of an enumeration's names, in any case; the first of them when it is not given.</summary>
+    private static Option<T> Choice<T>(string name, string description, params string[] aliases)
+        where T : struct, Enum
+    {
+        var words = Enum.GetNames<T>();
+        return new Option<T>(name, aliases)
+        {
+            Description = description,
+            HelpName = string.Join('|', words).ToLowerInvariant(),
+            DefaultValueFactory = _ => default,
+            CustomParser = result =>
+            {
+                var word = result.Tokens[0].Value;
+                if (words.Contains(word, StringComparer.OrdinalIgnoreCase))
+                    return Enum.Parse<T>(word, ignoreCase: true);
+                result.AddError($"{name} does not take '{word}': say {string.Join(", ", words[..^1]).ToLowerInvariant()} or {words[^1].ToLowerInvariant()}");
+                return default;
+            },
+        };
+    }
 }
