@@ -102,6 +102,7 @@ public sealed class Examination : IDisposable
     {
         Mode = options.Consistency == CaptureChoice.Live ? CaptureMode.Live : wholeOrHeld,
         ConnectUri = options.ConnectUri,
+        MaxPause = options.MaxPause,
         Watchdog = WatchdogHost.ThisProgram(),
     };
 

@@ -26,4 +26,7 @@ public sealed record TargetOptions
     public string? Ranges { get; init; }
 
     public CaptureChoice Consistency { get; init; }
+
+    /// <summary>Refuse a copy that is expected to keep a running guest standing longer; null for no limit.</summary>
+    public TimeSpan? MaxPause { get; init; }
 }

@@ -17,6 +17,7 @@ internal static class DumpCommand
         var command = new Command("dump", "Writes a complete dump that WinDbg opens");
         shared.AddTargetTo(command);
         command.Arguments.Add(file);
+        command.Options.Add(shared.MaxPause);
         command.Options.Add(comment);
         command.Options.Add(shared.Output);
         command.SetAction(result => Run.Guarded(cancellation =>

@@ -35,6 +35,21 @@ internal sealed class Shared
     public Option<CaptureChoice> Consistency { get; } = Choice<CaptureChoice>(
         "--consistency", "Live guests: auto and stop hold the guest still while it is read, live reads it running (torn reads possible)");
 
+    /// <summary>Only commands that copy a guest take it.</summary>
+    public Option<int?> MaxPause { get; } = new("--max-pause")
+    {
+        Description = "Live guests: refuse where the guest is expected to stand still longer than this many milliseconds",
+        HelpName = "MS",
+        CustomParser = result =>
+        {
+            var word = result.Tokens[0].Value;
+            if (int.TryParse(word, System.Globalization.NumberStyles.None, null, out var milliseconds) && milliseconds > 0)
+                return milliseconds;
+            result.AddError($"--max-pause does not take '{word}': say a number of milliseconds");
+            return null;
+        },
+    };
+
     public void AddTargetTo(Command command)
     {
         command.Arguments.Add(Target);
@@ -50,6 +65,7 @@ internal sealed class Shared
         Format = result.GetValue(Format),
         Ranges = result.GetValue(Ranges),
         Consistency = result.GetValue(Consistency),
+        MaxPause = result.GetValue(MaxPause) is { } milliseconds ? TimeSpan.FromMilliseconds(milliseconds) : null,
     };
 
     /// <summary>An option that takes one of an enumeration's names, in any case; the first of them when it is not given.</summary>

@@ -111,6 +111,7 @@ public sealed class BadInputTests : IDisposable
     [InlineData("info", "a", "--output", "yaml")]
     [InlineData("processes", "a", "--pid", "four")]
     [InlineData("dump", "a", "b", "--consistency", "perfect")]
+    [InlineData("dump", "a", "b", "--max-pause", "soon")]
     public void A_wrong_command_line(params string[] arguments)
     {
         var outcome = ForengateProgram.Run(arguments);

@@ -107,6 +107,19 @@ public sealed class LiveGuestTests
     }
 
     [Fact]
+    public void A_pause_that_would_be_too_long_is_refused_before_the_guest_is_stopped()
+    {
+        using var twin = StartLarge();
+        using var monitor = twin.Machine.OpenMonitor();
+        var folder = TwinFolders.New();
+        var outcome = ForengateProgram.Run("dump", twin.Target, Path.Combine(folder, "out.dmp"), "--max-pause", "1");
+        Assert.Equal(1, outcome.ExitCode);
+        Assert.Null(monitor.WaitFor("STOP", TimeSpan.FromMilliseconds(1)));
+        Assert.Empty(Directory.EnumerateFileSystemEntries(folder));
+        Directory.Delete(folder);
+    }
+
+    [Fact]
     public void A_dump_of_a_guest_that_runs_is_whole_and_the_guest_runs_on()
     {
         using var twin = TwinGuest.Start(TwinImages.Get("--build", "19041", "--memory", "128", "--cpus", "2", "--cpu-modes", "mixed"));
