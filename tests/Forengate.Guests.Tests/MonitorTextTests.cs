@@ -249,6 +249,9 @@ public sealed class MonitorTextTests
             BinaryPrimitives.WriteUInt32LittleEndian(note, 5);
             BinaryPrimitives.WriteUInt32LittleEndian(note[4..], 440);
             "QEMU"u8.CopyTo(note[12..]);
+            // struct QEMUCPUState begins with its version and size.
+            BinaryPrimitives.WriteUInt32LittleEndian(note[20..], 1);
+            BinaryPrimitives.WriteUInt32LittleEndian(note[24..], 440);
             BinaryPrimitives.WriteUInt64LittleEndian(note[28..], 0xAAAA0000UL + (ulong)i);
             BinaryPrimitives.WriteUInt64LittleEndian(note[(20 + 432)..], 0xF00D);
         }

@@ -6,7 +6,7 @@ namespace Forengate.Memory;
 /// QEMU's note of one CPU: <c>struct QEMUCPUState</c>, version 1 (QEMU, target/i386/arch_dump.c), the same in 32-bit and 64-bit cores. It has no EFER, no debug registers, no FPU and of
 /// the MSRs only the bases of FS, GS and (since 3.0, known by the note's size) KERNEL_GS_BASE.
 /// </summary>
-internal static class QemuCpuNote
+public static class QemuCpuNote
 {
     private const uint KnownVersion = 1;
     private const int SizeAt = 4;
@@ -24,9 +24,11 @@ internal static class QemuCpuNote
     /// <summary>Bytes that every version of the structure has; KERNEL_GS_BASE follows.</summary>
     public const int LeastSize = KernelGsBaseAt;
 
-    public static bool Is(in ElfNote note) => note.Name.SequenceEqual("QEMU"u8) && note.Type == 0;
+    internal static bool Is(in ElfNote note) => note.Name.SequenceEqual("QEMU"u8) && note.Type == 0;
 
     /// <summary>Reads the note; null when it is shorter than the structure or of another version.</summary>
+    /// <param name="note">The note's description: the structure itself.</param>
+    /// <param name="index">QEMU's number of the CPU.</param>
     public static CpuState? Parse(ReadOnlySpan<byte> note, int index)
     {
         if (note.Length < LeastSize || BinaryPrimitives.ReadUInt32LittleEndian(note) != KnownVersion)
