@@ -14,13 +14,19 @@ internal sealed class AddressSpace(PhysicalAllocator memory, PageTables tables, 
     public ulong Translate(ulong va) =>
         tables.TryTranslate(Root, va, out var pa) ? pa : throw new InvalidOperationException($"0x{va:x} is not mapped");
 
-    public void Map(ulong va, ulong pa, ulong flags) => tables.Map(Root, va, pa, flags);
+    /// <exception cref="InvalidOperationException">Something else lies there already: two areas of the layout overlap.</exception>
+    public void Map(ulong va, ulong pa, ulong flags)
+    {
+        if (tables.TryTranslate(Root, va, out var other) && (other & ~0xFFFUL) != pa)
+            throw new InvalidOperationException($"0x{va:x} is mapped already");
+        tables.Map(Root, va, pa, flags);
+    }
 
     /// <summary>Maps a page of RAM of its own for each page from <paramref name="va"/> on.</summary>
     public void MapNew(ulong va, int pages, ulong flags)
     {
         for (var i = 0; i < pages; i++, va += GuestRam.PageSize)
-            tables.Map(Root, va, memory.AllocatePage(), flags);
+            Map(va, memory.AllocatePage(), flags);
     }
 
     public void Write(ulong va, ReadOnlySpan<byte> bytes)

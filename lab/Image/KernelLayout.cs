@@ -17,18 +17,19 @@ internal sealed class KernelLayout
             SelfMap = 0x1ED;
             // The loader puts the kernel and HAL near 0xFFFFF800`02600000, page-aligned.
             KernelBase = 0xFFFFF800_02600000 + random.Next(0x200) * GuestRam.PageSize;
-            SystemPtes = 0xFFFFF880_02000000 + random.Next(0x100) * 0x10000;
+            // Behind the drivers, of which 200 take up to 288 MiB.
+            SystemPtes = 0xFFFFF880_20000000 + random.Next(0x100) * 0x10000;
             DriverBase = 0xFFFFF880_00C00000 + random.Next(0x100) * 0x1000;
             Pool = 0xFFFFFA80_01800000;
             PfnDatabase = 0xFFFFFA80_00000000;
-            Session = 0xFFFFF880_04D00000;
+            Session = 0xFFFFF880_B0000000;
         }
         else if (!Randomized)
         {
             SelfMap = 0x1ED;
             KernelBase = 0xFFFFF800_00000000 + (random.Next(4) << 32) + random.Next(0x80000) * GuestRam.PageSize;
             SystemPtes = 0xFFFFD000_20000000 + random.Next(0x1000) * 0x10000;
-            DriverBase = 0xFFFFF801_00000000 + random.Next(0x1000) * 0x1000;
+            DriverBase = (KernelBase & 0xFFFFFFFF_00000000) + 0xA0000000 + random.Next(0x1000) * 0x1000;
             Pool = 0xFFFFE000_00000000 + random.Next(0x400) * LargePage;
             PfnDatabase = 0xFFFFFA80_00000000;
             Session = 0xFFFFD000_B0000000;

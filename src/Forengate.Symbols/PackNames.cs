@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Security.Cryptography;
 using System.Text;
 
 namespace Forengate.Symbols;
@@ -9,41 +10,46 @@ namespace Forengate.Symbols;
 /// </summary>
 internal sealed class PackNames
 {
-    /// <summary>Version 1 packs hold kernels only, and x64 Windows links all of them as this.</summary>
+    /// <summary>Version 2 packs hold kernels only, and x64 Windows links all of them as this.</summary>
     public const string KernelPdb = "ntkrnlmp.pdb";
 
-    public required string[] Structs { get; init; }
+    private readonly ReadOnlyMemory<byte> _bytes;
+    private readonly bool _areOurs;
 
-    /// <summary>Index of the structure, and name.</summary>
-    public required (int Struct, string Name)[] Fields { get; init; }
-
-    public required string[] Globals { get; init; }
-
-    /// <summary>Parses the tables; null where they do not fit their bytes.</summary>
-    public static PackNames? Read(ReadOnlySpan<byte> bytes, int structs, int fields, int globals)
+    private PackNames(ReadOnlyMemory<byte> bytes, int structs, ushort[] owners, int globals)
     {
-        var names = new PackNames { Structs = new string[structs], Fields = new (int, string)[fields], Globals = new string[globals] };
+        (_bytes, StructCount, Owners, GlobalCount) = (bytes, structs, owners, globals);
+        _areOurs = DigestOf(bytes.Span) == KernelSchema.NamesDigest;
+    }
+
+    public int StructCount { get; }
+
+    /// <summary>For each field, the index of its structure.</summary>
+    public ushort[] Owners { get; }
+
+    public int GlobalCount { get; }
+
+    /// <summary>Walks the tables; null where they do not fit their bytes.</summary>
+    public static PackNames? Read(ReadOnlyMemory<byte> bytes, int structs, int fields, int globals)
+    {
+        var rest = bytes.Span;
+        var owners = new ushort[fields];
         for (var i = 0; i < structs; i++)
         {
-            if (!TryTake(ref bytes, out names.Structs[i]))
+            if (!TryTake(ref rest, out _))
                 return null;
         }
         for (var i = 0; i < fields; i++)
         {
-            if (bytes.Length < sizeof(ushort))
+            if (!TryTakeOwner(ref rest, out owners[i]) || owners[i] >= structs || !TryTake(ref rest, out _))
                 return null;
-            var owner = BinaryPrimitives.ReadUInt16LittleEndian(bytes);
-            bytes = bytes[sizeof(ushort)..];
-            if (owner >= structs || !TryTake(ref bytes, out var name))
-                return null;
-            names.Fields[i] = (owner, name);
         }
         for (var i = 0; i < globals; i++)
         {
-            if (!TryTake(ref bytes, out names.Globals[i]))
+            if (!TryTake(ref rest, out _))
                 return null;
         }
-        return bytes.IsEmpty ? names : null;
+        return rest.IsEmpty ? new PackNames(bytes, structs, owners, globals) : null;
     }
 
     public static byte[] Write(IReadOnlyList<string> structs, IReadOnlyList<(int Struct, string Name)> fields, IReadOnlyList<string> globals)
@@ -63,34 +69,51 @@ internal sealed class PackNames
         return [.. bytes];
     }
 
-    /// <summary>For each structure of this program: its column in the pack, or -1.</summary>
-    public int[] ColumnsOf(ReadOnlySpan<string> structs)
+    /// <summary>The first eight bytes of the tables' SHA-256.</summary>
+    public static ulong DigestOf(ReadOnlySpan<byte> bytes)
     {
-        var columns = new int[structs.Length];
+        Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(bytes, digest);
+        return BinaryPrimitives.ReadUInt64LittleEndian(digest);
+    }
+
+    /// <summary>
+    /// For each structure, field and global of this program: its column in the pack, or -1. Where the pack was made with this very schema that is its own number:
+    /// then nothing is compared, and the schema's names need not even be read.
+    /// </summary>
+    public (int[] Structs, int[] Fields, int[] Globals) Columns()
+    {
+        if (_areOurs)
+            return (Numbers(StructCount), Numbers(Owners.Length), Numbers(GlobalCount));
+        var rest = _bytes.Span;
+        var (structNames, known) = (new string[StructCount], new Dictionary<string, int>(StructCount + Owners.Length + GlobalCount, StringComparer.Ordinal));
+        // One dictionary for all three: the kind of a name is said by what stands before it.
+        for (var i = 0; i < StructCount; i++)
+            known.TryAdd(structNames[i] = Take(ref rest), i);
+        for (var i = 0; i < Owners.Length; i++)
+        {
+            _ = TryTakeOwner(ref rest, out _);
+            known.TryAdd($"{structNames[Owners[i]]}/{Take(ref rest)}", i);
+        }
+        for (var i = 0; i < GlobalCount; i++)
+            known.TryAdd($"={Take(ref rest)}", i);
+
+        var (structs, fields, globals) = (new int[KernelSchema.Structs.Length], new int[KernelSchema.Fields.Length], new int[KernelSchema.Globals.Length]);
         for (var i = 0; i < structs.Length; i++)
-            columns[i] = Array.IndexOf(Structs, structs[i]);
-        return columns;
-    }
-
-    /// <summary>For each field of this program: its column in the pack, or -1.</summary>
-    public int[] ColumnsOf(ReadOnlySpan<KernelFieldName> fields)
-    {
-        var known = new Dictionary<(string, string), int>(Fields.Length);
-        for (var i = 0; i < Fields.Length; i++)
-            known.TryAdd((Structs[Fields[i].Struct], Fields[i].Name), i);
-        var columns = new int[fields.Length];
+            structs[i] = known.GetValueOrDefault(KernelSchema.Structs[i], -1);
         for (var i = 0; i < fields.Length; i++)
-            columns[i] = known.GetValueOrDefault((KernelSchema.Structs[(int)fields[i].Struct], fields[i].Name), -1);
-        return columns;
+            fields[i] = known.GetValueOrDefault($"{KernelSchema.Structs[(int)KernelSchema.Fields[i].Struct]}/{KernelSchema.Fields[i].Name}", -1);
+        for (var i = 0; i < globals.Length; i++)
+            globals[i] = known.GetValueOrDefault($"={KernelSchema.Globals[i]}", -1);
+        return (structs, fields, globals);
     }
 
-    /// <summary>For each global of this program: its column in the pack, or -1.</summary>
-    public int[] GlobalColumns()
+    private static int[] Numbers(int count)
     {
-        var columns = new int[KernelSchema.Globals.Length];
-        for (var i = 0; i < columns.Length; i++)
-            columns[i] = Array.IndexOf(Globals, KernelSchema.Globals[i]);
-        return columns;
+        var numbers = new int[count];
+        for (var i = 0; i < count; i++)
+            numbers[i] = i;
+        return numbers;
     }
 
     private static void Put(List<byte> bytes, string name)
@@ -99,13 +122,23 @@ internal sealed class PackNames
         bytes.AddRange(Encoding.ASCII.GetBytes(name));
     }
 
-    private static bool TryTake(ref ReadOnlySpan<byte> bytes, out string name)
+    private static string Take(ref ReadOnlySpan<byte> bytes) => TryTake(ref bytes, out var name) ? Encoding.ASCII.GetString(name) : "";
+
+    private static bool TryTakeOwner(ref ReadOnlySpan<byte> bytes, out ushort owner)
     {
-        name = "";
+        if (!BinaryPrimitives.TryReadUInt16LittleEndian(bytes, out owner))
+            return false;
+        bytes = bytes[sizeof(ushort)..];
+        return true;
+    }
+
+    private static bool TryTake(ref ReadOnlySpan<byte> bytes, out ReadOnlySpan<byte> name)
+    {
+        name = default;
         if (bytes.IsEmpty || bytes.Length < 1 + bytes[0])
             return false;
-        name = Encoding.ASCII.GetString(bytes.Slice(1, bytes[0]));
-        bytes = bytes[(1 + bytes[0])..];
+        name = bytes.Slice(1, bytes[0]);
+        bytes = bytes[(1 + name.Length)..];
         return true;
     }
 }

@@ -14,22 +14,18 @@ internal sealed class PackShapes
     private readonly ushort[] _owners;
     private readonly int[] _slots;
 
-    private PackShapes(int structs, int fields) =>
-        (_starts, _counts, _lengths, _owners, _slots) = (new int[structs], new int[structs], new int[structs], new ushort[fields], new int[fields]);
+    private PackShapes(int structs, ushort[] owners) =>
+        (_starts, _counts, _lengths, _owners, _slots) = (new int[structs], new int[structs], new int[structs], owners, new int[owners.Length]);
 
     public int StructCount => _starts.Length;
 
     /// <summary>Finds the shapes; null where they do not fit their bytes, or have a place that lies outside of its structure.</summary>
     public static PackShapes? Read(ReadOnlySpan<byte> pack, int start, int length, PackNames names)
     {
-        var shapes = new PackShapes(names.Structs.Length, names.Fields.Length);
-        for (var field = 0; field < names.Fields.Length; field++)
-        {
-            // Slot 0 is the size.
-            var owner = names.Fields[field].Struct;
-            shapes._owners[field] = (ushort)owner;
-            shapes._slots[field] = ++shapes._lengths[owner];
-        }
+        var shapes = new PackShapes(names.StructCount, names.Owners);
+        // Slot 0 is the size.
+        for (var field = 0; field < names.Owners.Length; field++)
+            shapes._slots[field] = ++shapes._lengths[names.Owners[field]];
         var (at, end) = (start, start + length);
         for (var i = 0; i < shapes.StructCount; i++)
         {

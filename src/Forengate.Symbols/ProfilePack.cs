@@ -26,10 +26,8 @@ public sealed class ProfilePack
         _layoutsStart = layoutsStart;
         _layoutCount = layoutCount;
         _profilesStart = profilesStart;
-        _profileLength = PackLayout.ProfileGlobalsOffset + (sizeof(uint) * names.Globals.Length);
-        _structColumns = names.ColumnsOf(KernelSchema.Structs);
-        _fieldColumns = names.ColumnsOf(KernelSchema.Fields);
-        _globalColumns = names.GlobalColumns();
+        _profileLength = PackLayout.ProfileGlobalsOffset + (sizeof(uint) * names.GlobalCount);
+        (_structColumns, _fieldColumns, _globalColumns) = names.Columns();
     }
 
     /// <summary>For people: "carried pack", a path.</summary>
@@ -67,7 +65,7 @@ public sealed class ProfilePack
         if (expected != bytes.Length)
             throw new PackFormatException($"{name} is damaged: its tables need {expected} bytes, it has {bytes.Length}");
 
-        var names = PackNames.Read(bytes.AsSpan(PackLayout.HeaderLength, (int)namesLength), structs, fields, globals)
+        var names = PackNames.Read(bytes.AsMemory(PackLayout.HeaderLength, (int)namesLength), structs, fields, globals)
             ?? throw new PackFormatException($"{name} is damaged: its name tables do not parse");
         var shapesStart = PackLayout.HeaderLength + (int)namesLength;
         var shapes = PackShapes.Read(bytes, shapesStart, (int)shapesLength, names)

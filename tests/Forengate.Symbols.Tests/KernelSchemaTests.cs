@@ -17,6 +17,14 @@ public sealed class KernelSchemaTests
             Assert.Equal((KernelField)i, KernelSchema.FindField(KernelSchema.NameOf((KernelField)i)));
     }
 
+    [Fact]
+    public void The_carried_packs_names_are_known_by_their_digest()
+    {
+        var names = PackNames.Write(
+            KernelSchema.Structs.ToArray(), [.. KernelSchema.Fields.ToArray().Select(field => ((int)field.Struct, field.Name))], KernelSchema.Globals.ToArray());
+        Assert.Equal($"0x{PackNames.DigestOf(names):X16}", $"0x{KernelSchema.NamesDigest:X16}");
+    }
+
     [Theory]
     [InlineData("")]
     [InlineData(".")]

@@ -61,7 +61,7 @@ public sealed partial record EngineTarget
     private static TimeSpan? Span(Match line) => !line.Success ? null :
         TimeSpan.FromDays(int.Parse(line.Groups["days"].Value, CultureInfo.InvariantCulture)) + TimeSpan.Parse(line.Groups["time"].Value, CultureInfo.InvariantCulture);
 
-    [GeneratedRegex(@"^Windows .*Kernel Version (?<build>\d+) (UP|MP \((?<cpus>\d+) procs\)).*$", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^Windows .*Kernel Version (?<build>\d+)( \(Service Pack [^)]*\))? (UP|MP \((?<cpus>\d+) procs\)).*$", RegexOptions.Multiline)]
     private static partial Regex VersionLine();
 
     [GeneratedRegex(@"^Kernel base = 0x(?<base>[0-9a-f`]+) PsLoadedModuleList = 0x(?<modules>[0-9a-f`]+)", RegexOptions.Multiline)]
