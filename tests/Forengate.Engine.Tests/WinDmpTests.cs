@@ -1,0 +1,154 @@
+using System.Buffers.Binary;
+using Forengate.Dumps;
+using Forengate.Lab.Machine;
+using Forengate.Memory;
+using Forengate.Testing.Twins;
+using Layout = Forengate.Dumps.Amd64ContextLayout;
+
+namespace Forengate.Engine.Tests;
+
+/// <summary>
+/// Our dump against the one that QEMU itself makes of the same stopped guest, from the header that a driver left in it: the same pages but for what we say we patch, the same registers, the same header where
+/// QEMU fills it in (QEMU dump/win_dump.c).
+/// </summary>
+public sealed class WinDmpTests
+{
+    private const uint LiveSystemDump = 0x161;
+
+    /// <summary>QEMU's fields of a CONTEXT and their widths. Its floating point is left out: QEMU marks it valid and writes zeros.</summary>
+    private static readonly (string Name, int Offset, int Width)[] ContextFields =
+    [
+        ("ContextFlags", Layout.ContextFlags, 4), ("MxCsr", Layout.MxCsr, 4), ("SegCs", Layout.SegCs, 2), ("SegDs", Layout.SegDs, 2), ("SegEs", Layout.SegEs, 2), ("SegFs", Layout.SegFs, 2),
+        ("SegGs", Layout.SegGs, 2), ("SegSs", Layout.SegSs, 2), ("EFlags", Layout.EFlags, 4), ("Dr0", Layout.Dr0, 8), ("Dr1", Layout.Dr1, 8), ("Dr2", Layout.Dr2, 8), ("Dr3", Layout.Dr3, 8),
+        ("Dr6", Layout.Dr6, 8), ("Dr7", Layout.Dr7, 8), ("Rax", Layout.Rax, 8), ("Rcx", Layout.Rcx, 8), ("Rdx", Layout.Rdx, 8), ("Rbx", Layout.Rbx, 8), ("Rsp", Layout.Rsp, 8), ("Rbp", Layout.Rbp, 8),
+        ("Rsi", Layout.Rsi, 8), ("Rdi", Layout.Rdi, 8), ("R8", Layout.R8, 8), ("R9", Layout.R8 + 8, 8), ("R10", Layout.R8 + 16, 8), ("R11", Layout.R8 + 24, 8), ("R12", Layout.R8 + 32, 8),
+        ("R13", Layout.R8 + 40, 8), ("R14", Layout.R8 + 48, 8), ("R15", Layout.R8 + 56, 8), ("Rip", Layout.Rip, 8),
+    ];
+
+    [Theory]
+    [InlineData("--build 7601 --kdbg plain --kva off --cpus 2 --cpu-modes user --low-memory 128")]
+    [InlineData("--build 19041 --kdbg encoded --kva on --cpus 2 --cpu-modes mixed --low-memory 128")]
+    [InlineData("--build 20348 --kdbg encoded --kva on --cpus 3 --cpu-modes mixed --low-memory 64")]
+    public void QEMU_s_own_dump_of_the_same_stopped_twin_agrees_in_pages_contexts_and_header(string options)
+    {
+        using var twin = TwinGuest.Start(TwinImages.Get([.. options.Split(' '), "--memory", "128", "--note"]), new MachineOptions { VmCoreInfo = true });
+        twin.StopAndReadRegisters();
+        var folder = TwinFolders.New();
+        var (theirs, ours) = (Path.Combine(folder, "qemu.dmp"), Path.Combine(folder, "forengate.dmp"));
+        var differences = new Differences();
+        try
+        {
+            twin.DumpByQemu(theirs, "win-dmp");
+            var outcome = DumpJob.Run(twin.Target, ours, new TargetOptions(), new DumpOptions(), null, TestContext.Current.CancellationToken);
+            Assert.Equal("paused", twin.State);
+
+            using var qemu = CrashDumpImage.Open(theirs);
+            using var forengate = CrashDumpImage.Open(ours);
+            Headers(differences, twin.Truth, qemu.Header64, forengate.Header64);
+            Pages(differences, outcome.Result.Plan.Patches, qemu, forengate);
+            Contexts(differences, twin.Truth, theirs, ours);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+        differences.AssertNone();
+    }
+
+    private static void Headers(Differences differences, TwinTruth truth, CrashDumpHeader64 qemu, CrashDumpHeader64 forengate)
+    {
+        // What QEMU fills in.
+        differences.Expect("RequiredDumpSpace", qemu.RequiredDumpSpace, forengate.RequiredDumpSpace);
+        differences.Expect("QEMU's stop code", LiveSystemDump, qemu.BugCheckCode);
+        differences.Expect("stop code", qemu.BugCheckCode, forengate.BugCheckCode);
+        differences.Expect("parameter 1", qemu.BugCheckParameter1, forengate.BugCheckParameter1);
+        differences.Expect("parameter 2", qemu.BugCheckParameter2, forengate.BugCheckParameter2);
+        differences.Expect("parameter 3", qemu.BugCheckParameter3, forengate.BugCheckParameter3);
+        differences.Expect("parameter 4", qemu.BugCheckParameter4, forengate.BugCheckParameter4);
+        foreach (var padding in new[] { CrashDumpLayout64.BugCheckPadding, CrashDumpLayout64.NumberOfRunsPadding, CrashDumpLayout64.DumpTypePadding })
+            differences.Expect($"alignment at 0x{padding:x}", BinaryPrimitives.ReadUInt32LittleEndian(qemu.Bytes[padding..]), BinaryPrimitives.ReadUInt32LittleEndian(forengate.Bytes[padding..]));
+        // QEMU 7.2 stores the address of the variable, and takes the driver's copy of the block where the real one is encoded.
+        differences.Expect("QEMU's PfnDataBase", truth.Global("MmPfnDatabase"), qemu.PfnDataBase);
+        differences.Expect("PfnDataBase", truth.Memory.PfnDatabase, forengate.PfnDataBase);
+        differences.Expect("QEMU's KdDebuggerDataBlock", truth.Kdbg.Encoded ? truth.Note!.DebuggerBlock : truth.Kdbg.Va, qemu.KdDebuggerDataBlock);
+        differences.Expect("KdDebuggerDataBlock", truth.Kdbg.Va, forengate.KdDebuggerDataBlock);
+
+        // What it takes from the guest's own header.
+        differences.Expect("MajorVersion", qemu.MajorVersion, forengate.MajorVersion);
+        differences.Expect("MinorVersion", qemu.MinorVersion, forengate.MinorVersion);
+        differences.Expect("DirectoryTableBase", qemu.DirectoryTableBase, forengate.DirectoryTableBase);
+        differences.Expect("PsLoadedModuleList", qemu.PsLoadedModuleList, forengate.PsLoadedModuleList);
+        differences.Expect("PsActiveProcessHead", qemu.PsActiveProcessHead, forengate.PsActiveProcessHead);
+        differences.Expect("MachineImageType", qemu.MachineImageType, forengate.MachineImageType);
+        differences.Expect("NumberProcessors", qemu.NumberProcessors, forengate.NumberProcessors);
+        differences.Expect("NumberOfPages", qemu.NumberOfPages, forengate.NumberOfPages);
+        differences.Expect("DumpType", (uint)qemu.DumpType, (uint)forengate.DumpType);
+        differences.Expect("SystemTime", qemu.SystemTime, forengate.SystemTime);
+        differences.Expect("SystemUpTime", qemu.SystemUpTime, forengate.SystemUpTime);
+        differences.Expect("ProductType", qemu.ProductType, forengate.ProductType);
+        differences.Expect("SuiteMask", qemu.SuiteMask, forengate.SuiteMask);
+        differences.Expect("BootId", qemu.BootId, truth.Times.BootId is null ? CrashDumpHeader64.Filler : forengate.BootId);
+    }
+
+    /// <summary>The same runs, and in them no byte that differs but where we say that we wrote our own; QEMU writes only to the contexts, which are among those.</summary>
+    private static void Pages(Differences differences, IReadOnlyList<DumpPatch> patches, CrashDumpImage qemu, CrashDumpImage forengate)
+    {
+        static string Text(CrashDumpImage dump) => string.Join(", ", dump.Runs.Runs.Select(placed => $"0x{placed.Run.BasePage:x}+0x{placed.PagesInFile:x} at 0x{placed.FileOffset:x}"));
+        differences.Expect("runs", Text(qemu), Text(forengate));
+        differences.Expect("file size", qemu.FileLength, forengate.FileLength);
+        differences.AssertNone();
+
+        var same = new HashSet<string>(patches.Select(patch => patch.Reason));
+        foreach (var placed in qemu.Runs.Runs)
+        {
+            for (var page = 0UL; page < placed.PagesInFile; page++)
+            {
+                var offset = placed.FileOffset + (page << Page.Shift);
+                var a = qemu.Bytes(offset, Page.Size);
+                var b = forengate.Bytes(offset, Page.Size);
+                var frame = placed.Run.BasePage + page;
+                var here = patches.Where(patch => patch.Address.Frame == frame).ToArray();
+                foreach (var patch in here)
+                    differences.Require($"{patch.Reason} at {patch.Address}", b.Slice(patch.Address.PageOffset, patch.Bytes.Length).SequenceEqual(patch.Bytes.Span), "is not in the dump");
+                if (a.SequenceEqual(b))
+                    continue;
+                for (var i = 0; i < Page.Size; i++)
+                {
+                    if (a[i] == b[i])
+                        continue;
+                    var owner = here.FirstOrDefault(patch => i >= patch.Address.PageOffset && i < patch.Address.PageOffset + patch.Bytes.Length);
+                    differences.Require($"byte at 0x{(frame << Page.Shift) + (ulong)i:x}", owner is not null, $"{a[i]:x2} in QEMU's dump, {b[i]:x2} in ours");
+                    if (owner is not null)
+                        same.Remove(owner.Reason);
+                }
+            }
+        }
+        differences.None("patched, but QEMU's dump has the same there", same);
+    }
+
+    /// <summary>Both dumps are read as any reader would, by the system's tables: what the KPRCB's pointer leads to holds the same registers.</summary>
+    private static void Contexts(Differences differences, TwinTruth truth, string theirs, string ours)
+    {
+        using var qemu = Examination.Open(theirs, new TargetOptions(), null, TestContext.Current.CancellationToken);
+        using var forengate = Examination.Open(ours, new TargetOptions(), null, TestContext.Current.CancellationToken);
+        Assert.NotNull(qemu.Windows.System);
+        Assert.NotNull(forengate.Windows.System);
+        byte[] a = new byte[Layout.Size], b = new byte[Layout.Size];
+        foreach (var cpu in truth.Cpus)
+        {
+            Assert.True(qemu.Windows.System.Kernel.TryRead(new VirtualAddress(cpu.Context), a));
+            Assert.True(forengate.Windows.System.Kernel.TryRead(new VirtualAddress(cpu.Context), b));
+            differences.Expect($"CPU {cpu.Index}: R12 in QEMU's dump", cpu.Registers.R12, BinaryPrimitives.ReadUInt64LittleEndian(a.AsSpan(Layout.R8 + 32)));
+            foreach (var (name, offset, width) in ContextFields)
+                differences.Expect($"CPU {cpu.Index}: {name}", Number(a.AsSpan(offset, width)), Number(b.AsSpan(offset, width)));
+        }
+    }
+
+    private static ulong Number(ReadOnlySpan<byte> bytes)
+    {
+        ulong value = 0;
+        for (var i = bytes.Length - 1; i >= 0; i--)
+            value = value << 8 | bytes[i];
+        return value;
+    }
+}
