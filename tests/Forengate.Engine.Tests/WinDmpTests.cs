@@ -55,6 +55,50 @@ public sealed class WinDmpTests
         differences.AssertNone();
     }
 
+    [Fact]
+    public void The_check_takes_the_driver_s_copy_of_the_debugger_block_only_while_it_is_one()
+    {
+        using var twin = TwinGuest.Start(TwinImages.Get("--build", "19041", "--memory", "128", "--note"), new MachineOptions { VmCoreInfo = true });
+        var folder = TwinFolders.New();
+        var dump = Path.Combine(folder, "qemu.dmp");
+        try
+        {
+            twin.DumpByQemu(dump, "win-dmp");
+            var findings = DumpCheck.Of(dump, TestContext.Current.CancellationToken).Findings;
+            Assert.DoesNotContain(findings, finding => finding.Severity == CheckSeverity.Error);
+            Assert.Contains(findings, finding => finding is { Severity: CheckSeverity.Note, Code: CheckCode.DebuggerData });
+            // QEMU 7.2's own fault.
+            Assert.Contains(findings, finding => finding is { Severity: CheckSeverity.Warning, Code: CheckCode.PfnDatabase });
+
+            // The offset of the TEB in a thread, as good as any that nothing else in the dump contradicts.
+            Change(dump, new VirtualAddress(twin.Truth.Note!.DebuggerBlock + 0x29A));
+            findings = DumpCheck.Of(dump, TestContext.Current.CancellationToken).Findings;
+            Assert.Contains(findings, finding => finding is { Severity: CheckSeverity.Error, Code: CheckCode.DebuggerData });
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private static void Change(string dump, VirtualAddress address)
+    {
+        PhysicalAddress place;
+        using (var examination = Examination.Open(dump, new TargetOptions(), null, TestContext.Current.CancellationToken))
+            place = examination.Windows.System!.Kernel.Translate(address).Address;
+        ulong offset;
+        using (var image = CrashDumpImage.Open(dump))
+        {
+            var placed = image.Runs.Runs.Single(placed => place.Frame - placed.Run.BasePage < placed.PagesInFile);
+            offset = placed.FileOffset + ((place.Frame - placed.Run.BasePage) << Page.Shift) + (ulong)place.PageOffset;
+        }
+        using var file = File.Open(dump, FileMode.Open, FileAccess.ReadWrite);
+        file.Position = (long)offset;
+        var value = file.ReadByte();
+        file.Position = (long)offset;
+        file.WriteByte((byte)~value);
+    }
+
     private static void Headers(Differences differences, TwinTruth truth, CrashDumpHeader64 qemu, CrashDumpHeader64 forengate)
     {
         // What QEMU fills in.
