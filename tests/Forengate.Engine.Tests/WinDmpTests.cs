@@ -26,10 +26,13 @@ public sealed class WinDmpTests
     ];
 
     [Theory]
-    [InlineData("--build 7601 --kdbg plain --kva off --cpus 2 --cpu-modes user --low-memory 128")]
-    [InlineData("--build 19041 --kdbg encoded --kva on --cpus 2 --cpu-modes mixed --low-memory 128")]
-    [InlineData("--build 20348 --kdbg encoded --kva on --cpus 3 --cpu-modes mixed --low-memory 64")]
-    public void QEMU_s_own_dump_of_the_same_stopped_twin_agrees_in_pages_contexts_and_header(string options)
+    [InlineData("--build 7601 --kdbg plain --kva off --cpus 2 --cpu-modes user --low-memory 128", LiveSystemDump)]
+    [InlineData("--build 9600 --kdbg plain --kva on --cpus 1 --cpu-modes entry --low-memory 128", LiveSystemDump)]
+    [InlineData("--build 14393 --kdbg plain --kva on --cpus 2 --cpu-modes kernel --low-memory 64 --bugcheck d1,ffff800012345678,2,1,fffff80312345678", 0xD1)]
+    [InlineData("--build 19041 --kdbg encoded --kva on --cpus 2 --cpu-modes mixed --low-memory 128", LiveSystemDump)]
+    [InlineData("--build 20348 --kdbg encoded --kva on --cpus 3 --cpu-modes mixed --low-memory 64", LiveSystemDump)]
+    [InlineData("--build 22000 --kdbg encoded --kva off --cpus 8 --cpu-modes mixed --low-memory 128", LiveSystemDump)]
+    public void QEMU_s_own_dump_of_the_same_stopped_twin_agrees_in_pages_contexts_and_header(string options, uint stopCode)
     {
         using var twin = TwinGuest.Start(TwinImages.Get([.. options.Split(' '), "--memory", "128", "--note"]), new MachineOptions { VmCoreInfo = true });
         twin.StopAndReadRegisters();
@@ -44,7 +47,7 @@ public sealed class WinDmpTests
 
             using var qemu = CrashDumpImage.Open(theirs);
             using var forengate = CrashDumpImage.Open(ours);
-            Headers(differences, twin.Truth, qemu.Header64, forengate.Header64);
+            Headers(differences, twin.Truth, stopCode, qemu.Header64, forengate.Header64);
             Pages(differences, outcome.Result.Plan.Patches, qemu, forengate);
             Contexts(differences, twin.Truth, theirs, ours);
         }
@@ -99,11 +102,11 @@ public sealed class WinDmpTests
         file.WriteByte((byte)~value);
     }
 
-    private static void Headers(Differences differences, TwinTruth truth, CrashDumpHeader64 qemu, CrashDumpHeader64 forengate)
+    private static void Headers(Differences differences, TwinTruth truth, uint stopCode, CrashDumpHeader64 qemu, CrashDumpHeader64 forengate)
     {
         // What QEMU fills in.
         differences.Expect("RequiredDumpSpace", qemu.RequiredDumpSpace, forengate.RequiredDumpSpace);
-        differences.Expect("QEMU's stop code", LiveSystemDump, qemu.BugCheckCode);
+        differences.Expect("QEMU's stop code", stopCode, qemu.BugCheckCode);
         differences.Expect("stop code", qemu.BugCheckCode, forengate.BugCheckCode);
         differences.Expect("parameter 1", qemu.BugCheckParameter1, forengate.BugCheckParameter1);
         differences.Expect("parameter 2", qemu.BugCheckParameter2, forengate.BugCheckParameter2);
@@ -142,7 +145,8 @@ public sealed class WinDmpTests
         differences.Expect("file size", qemu.FileLength, forengate.FileLength);
         differences.AssertNone();
 
-        var same = new HashSet<string>(patches.Select(patch => patch.Reason));
+        // Only special registers may happen to be what memory holds already: of a CPU at rest in the kernel.
+        var same = new HashSet<string>(patches.Select(patch => patch.Reason).Where(reason => !reason.StartsWith("SpecialRegisters", StringComparison.Ordinal)));
         foreach (var placed in qemu.Runs.Runs)
         {
             for (var page = 0UL; page < placed.PagesInFile; page++)
