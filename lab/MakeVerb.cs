@@ -20,6 +20,7 @@ internal static class MakeVerb
           --drivers N       2 to 200 (60)           --kva on|off       (on)       --kdbg plain|encoded (encoded)
           --hidden N        processes unlinked (1)  --hidden-drivers N (1)        --exited N (2)       --spare N (4)
           --fill PERCENT    of free RAM (0)         --bugcheck CODE,P1,P2,P3,P4   (hex)
+          --note            the dump header that virtio-win's fwcfg driver leaves for QEMU's win-dmp; start it with --vmcoreinfo
           --raw             DIR/memory.raw too: a flat file by guest-physical address, for readers of images
         """;
 
@@ -34,6 +35,10 @@ internal static class MakeVerb
             if (name == "--raw")
             {
                 raw = true;
+            }
+            else if (name == "--note")
+            {
+                options = options with { Note = true };
             }
             else if (name.StartsWith("--", StringComparison.Ordinal))
             {

@@ -90,15 +90,20 @@ internal sealed class ImageBuilder
         kernel.WriteHeaders();
         kernel.PageOut(_random);
         LowStub.Write(_ram, kernel.Base + kernel.EntryPoint, _system.Root);
+        // Last of all that takes memory: without it nothing else lies elsewhere.
+        var note = _options.Note
+            ? CrashDumpNote.Write(new TwinParts(_tables, _system, kernel, pool, ptes, kdbg, shared, runs, pfn, _options.CpuCount), processes[0].Dtb)
+            : null;
         Fill();
         var plan = new BootPlan
         {
-            MemorySize = _ram.Size, LowSize = _ram.LowSize, Cpus = cpus, Segments = _ram.Segments(MostSegments), Code = addresses,
+            MemorySize = _ram.Size, LowSize = _ram.LowSize, Cpus = cpus, Segments = _ram.Segments(MostSegments), Code = addresses, VmCoreInfo = note?.ForMachine,
         };
         return new TwinImage
         {
             Options = _options, Tables = _tables, Plan = plan, Ram = _ram, System = _system, Layout = _layout, Kernel = kernel, SystemDtb = processes[0].Dtb, BuildLab = lab, BuildLabEx = labEx, Kdbg = kdbg,
             Shared = shared, Runs = runs, Processors = processors, Running = running, Drivers = drivers, Idle = idle, Processes = processes, Commands = commands, Objects = objects, Pool = pool, PfnDatabase = pfn,
+            Note = note,
         };
     }
 

@@ -28,4 +28,5 @@ internal sealed record TwinImage
     public required ObjectTypes Objects { get; init; }
     public required KernelPool Pool { get; init; }
     public required ulong PfnDatabase { get; init; }
+    public CrashDumpNote? Note { get; init; }
 }

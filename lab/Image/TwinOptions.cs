@@ -42,6 +42,8 @@ internal sealed record TwinOptions
     /// <summary>Percent of free RAM that is filled with seeded data.</summary>
     public int FillPercent { get; init; }
     public Bugcheck? Bugcheck { get; init; }
+    /// <summary>A driver in the guest has left a dump header for QEMU's win-dmp.</summary>
+    public bool Note { get; init; }
 
     /// <summary>QEMU's pc machine (hw/i386/pc_piix.c): below 3.5 GiB all RAM is low, else 3 GiB are.</summary>
     public ulong EffectiveLowSize => LowSize != 0 ? Math.Min(LowSize, MemorySize) : MemorySize < 0xE000_0000 ? MemorySize : 0xC000_0000;

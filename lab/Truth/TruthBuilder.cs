@@ -36,6 +36,7 @@ internal static class TruthBuilder
             Times = new TruthTimes(TwinClock.NowUtc, TwinClock.Now, TwinClock.ToUtc(TwinClock.Boot), TwinClock.UpTime.TotalSeconds, TwinClock.Interrupt, build.Build >= 14393 ? server.BootId : null, server.Cookie,
                 KernelLayout.SharedUserData, server.Page),
             Bugcheck = options.Bugcheck is { } b ? new TruthBugcheck(b.Code, [b.P1, b.P2, b.P3, b.P4]) : null,
+            Note = image.Note is { } n ? new TruthNote(n.Address, n.Size, n.Va, n.DebuggerBlock) : null,
             Cpus = image.Plan.Cpus.Select(c => Cpu(image, c)).ToArray(),
             Globals = _globals.Where(image.Kernel.Has).Select(g => Global(image, g)).ToArray(),
             Drivers = image.Drivers.Select(d => new TruthDriver(d.Name, d.Path, d.Base, d.Size, d.EntryPoint, d.Entry, d.Hidden, d.Timestamp, d.Guid.ToString("N").ToUpperInvariant())).ToArray(),

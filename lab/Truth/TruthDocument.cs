@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace Forengate.Lab.Truth;
 
 /// <summary>All that is true of a twin, as <c>truth.json</c> says it. Times are UTC.</summary>
@@ -11,6 +13,8 @@ internal sealed record TruthDocument
     public required TruthKdbg Kdbg { get; init; }
     public required TruthTimes Times { get; init; }
     public required TruthBugcheck? Bugcheck { get; init; }
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public TruthNote? Note { get; init; }
     public required IReadOnlyList<TruthCpu> Cpus { get; init; }
     public required IReadOnlyList<TruthGlobal> Globals { get; init; }
     public required IReadOnlyList<TruthDriver> Drivers { get; init; }
@@ -42,6 +46,9 @@ internal sealed record TruthTimes(
     DateTime SystemTime, Hex SystemTimeRaw, DateTime BootTime, double UpTimeSeconds, Hex InterruptTimeRaw, uint? BootId, uint Cookie, Hex SharedUserDataVa, Hex SharedUserDataPa);
 
 internal sealed record TruthBugcheck(Hex Code, IReadOnlyList<Hex> Parameters);
+
+/// <summary>What a driver left for QEMU's win-dmp: the note's guest-physical address, bytes and kernel address, and the kernel address of its decoded debugger block.</summary>
+internal sealed record TruthNote(Hex Address, uint Size, Hex Va, Hex DebuggerBlock);
 
 internal sealed record TruthRegisters(
     Hex Cr0, Hex Cr3, Hex Cr4, Hex Cr8, Hex Efer, Hex GdtBase, Hex GdtLimit, Hex IdtBase, Hex IdtLimit, Hex TrSelector, Hex LdtSelector, Hex GsBase, Hex KernelGsBase, Hex FsBase, Hex Star, Hex LStar, Hex CStar,

@@ -7,7 +7,8 @@ namespace Forengate.Testing.Twins;
 /// <summary>What is true of a twin, read from its <c>truth.json</c>; only what tests ask for. Numbers are plain, times UTC.</summary>
 public sealed record TwinTruth(
     TrueBuild Build, TrueMemory Memory, TruePaging Paging, TrueKernel Kernel, TrueKdbg Kdbg, TrueTimes Times, IReadOnlyList<TrueCpu> Cpus, IReadOnlyList<TrueGlobal> Globals,
-    IReadOnlyList<TrueDriver> Drivers, IReadOnlyList<TrueProcess> Processes, IReadOnlyList<TrueCommand> Commands, IReadOnlyList<TrueTranslation> Translations)
+    IReadOnlyList<TrueDriver> Drivers, IReadOnlyList<TrueProcess> Processes, IReadOnlyList<TrueCommand> Commands, IReadOnlyList<TrueTranslation> Translations,
+    TrueNote? Note = null)
 {
     private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, Converters = { new NumberConverter() } };
 
@@ -56,3 +57,5 @@ public sealed record TrueProcess(
 public sealed record TrueCommand(int Index, string Action, uint Pid, string Name, DateTime? ExitTime);
 
 public sealed record TrueTranslation(ulong Root, ulong Va, ulong? Pa, ulong? PageSize);
+
+public sealed record TrueNote(ulong Address, uint Size, ulong Va, ulong DebuggerBlock);

@@ -79,7 +79,7 @@ public static class DumpChecker
                 report = report with { Processors = new ProcessorCheck(CrashDumpHeader64Snapshot.Of(header), eye.Space, kdbg, findings).Run(ct) };
         }
         if (search is not null)
-            WindowsCheck.Run(header, search, findings);
+            WindowsCheck.Run(header, search, eye?.Kdbg, findings);
         return report;
     }
 

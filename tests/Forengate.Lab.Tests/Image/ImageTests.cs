@@ -165,6 +165,34 @@ public sealed class ImageTests
     }
 
     [Theory]
+    [InlineData("7601", false)]
+    [InlineData("20348", true)]
+    public void A_note_is_contiguous_names_its_copy_and_moves_nothing_else(string build, bool encoded)
+    {
+        var options = Twins.Small(build) with { KdbgEncoded = encoded };
+        var (plain, without) = Twins.Make(options);
+        var (image, truth) = Twins.Make(options with { Note = true });
+        Assert.Null(without.Note);
+        Assert.Null(plain.Plan.VmCoreInfo);
+        var note = truth.Note!;
+        Assert.Equal(new VmCoreInfoNote(note.Address.Value, 24 + 0x2000), image.Plan.VmCoreInfo);
+        Assert.Equal(note.Size, image.Plan.VmCoreInfo!.Size);
+
+        var walker = new Walker(image.Plan);
+        for (var at = 0UL; at < note.Size; at += 0x1000)
+            Assert.Equal<ulong?>(note.Address.Value + at, walker.Walk(truth.Paging.SystemDtb.Value, note.Va.Value + at));
+        var bytes = image.System.Read(note.Va.Value, (int)note.Size);
+        Assert.Equal("VMCOREINFO\0\0PAGEDU64"u8, bytes.AsSpan(12, 20));
+        Assert.Equal(note.DebuggerBlock.Value, BitConverter.ToUInt64(bytes, 24 + 0x40));
+        Assert.Equal(truth.Kdbg.Va.Value, BitConverter.ToUInt64(bytes, 24 + 0x80));
+        Assert.Equal(truth.Kdbg.Decoded, Convert.ToHexStringLower(image.System.Read(note.DebuggerBlock.Value, truth.Kdbg.Size)));
+
+        Assert.Equal(without.Globals, truth.Globals);
+        Assert.Equal(without.Processes.Select(p => p.EprocessPa), truth.Processes.Select(p => p.EprocessPa));
+        Assert.Equal(without.Cpus, truth.Cpus);
+    }
+
+    [Theory]
     [InlineData("--memory", "64")]
     [InlineData("--processes", "5001")]
     [InlineData("--cpus", "65")]
