@@ -20,7 +20,8 @@ internal sealed class KernelLayout
             // Behind the drivers, of which 200 take up to 288 MiB.
             SystemPtes = 0xFFFFF880_20000000 + random.Next(0x100) * 0x10000;
             DriverBase = 0xFFFFF880_00C00000 + random.Next(0x100) * 0x1000;
-            Pool = 0xFFFFFA80_01800000;
+            // Behind the PFN database, which takes 0x30 bytes a page up to the highest there can be: 12 GiB with the hole.
+            Pool = 0xFFFFFA80_0A000000;
             PfnDatabase = 0xFFFFFA80_00000000;
             Session = 0xFFFFF880_B0000000;
         }
