@@ -15,4 +15,13 @@ public sealed record ImageOpenOptions
     /// RAM below 4 GiB, in bytes, of a raw image that holds low and high memory without the hole between them; null: no hole. <see cref="RawLayout"/> goes before it.
     /// </summary>
     public ulong? RawLowSize { get; init; }
+
+    /// <summary>Folder for what is worth keeping between openings (indexes of streams) and for spooled memory; null: keep nothing, spool to the system's temporary folder.</summary>
+    public string? CacheFolder { get; init; }
+
+    /// <summary>Bounds on what is believed of the file.</summary>
+    public ImageLimits Limits { get; init; } = ImageLimits.Default;
+
+    /// <summary>Told where opening takes long.</summary>
+    public IProgress<ImageOpenProgress>? Progress { get; init; }
 }

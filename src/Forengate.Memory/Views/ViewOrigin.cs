@@ -23,4 +23,25 @@ public sealed record ViewOrigin
 
     /// <summary>Facts worth telling that are not errors: a truncated file, a tainted domain, a range left out.</summary>
     public IReadOnlyList<string> Remarks { get; init; } = [];
+
+    /// <summary>What is damaged or cut off, a line each: the view is read as far as it goes and is not whole. Empty for a sound image.</summary>
+    public IReadOnlyList<string> Damage { get; init; } = [];
+
+    /// <summary>RAM blocks by the hypervisor's names, where the source tells.</summary>
+    public IReadOnlyList<RamBlock> Blocks { get; init; } = [];
+
+    /// <summary>The hypervisor's machine type ("pc-q35-7.2"), where the source tells.</summary>
+    public string? Machine { get; init; }
+
+    /// <summary>The guest's name, where the source tells.</summary>
+    public string? GuestName { get; init; }
+
+    /// <summary>libvirt's description of the domain, as the image carries it; hostile text like all of it.</summary>
+    public string? DomainXml { get; init; }
+
+    /// <summary>How the image's pages are packed ("zlib", "none", …); null where the source is no file.</summary>
+    public string? Packing { get; init; }
+
+    /// <summary>Size of the image's file or files, in bytes; null where the source is no file.</summary>
+    public ulong? FileBytes { get; init; }
 }

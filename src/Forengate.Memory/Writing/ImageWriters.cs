@@ -1,0 +1,9 @@
+namespace Forengate.Memory;
+
+/// <summary>The formats that views are written as in this room: one line each.</summary>
+public static class ImageWriters
+{
+    public static IReadOnlyList<IImageWriter> All { get; } =
+    [
+    ];
+}
