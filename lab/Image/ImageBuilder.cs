@@ -36,6 +36,10 @@ internal sealed class ImageBuilder
     public static TwinImage Build(TwinOptions options, KernelTables tables, Func<GuestCodeAddresses, GuestCodeImage> assemble)
     {
         options.Check();
+        if (options.Shuffle is { } seed)
+            tables = LayoutShuffle.Apply(tables, seed);
+        else if (options.HideBuild)
+            tables = tables.Changed(BuildDisguise.Of(tables.Build, options.Seed));
         return new ImageBuilder(options, tables).Build(assemble);
     }
 

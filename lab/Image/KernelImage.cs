@@ -46,6 +46,9 @@ internal sealed class KernelImage
     public IReadOnlyList<PeSection> Sections { get; }
     public PeSection KvaCode => Sections.First(s => s.Name == "KVASCODE");
 
+    /// <summary>Whether the build's data lie behind all its code, at a large page of their own: so from 19041 on.</summary>
+    public static bool DataComesLast(KernelTables tables) => tables.Symbol("KdDebuggerDataBlock") > LargePage * 5;
+
     /// <summary>Offset in the KPRCB of the page KVA shadow shares: it begins with KernelDirectoryTableBase.</summary>
     public ulong PrcbKernelTable => (ulong)_tables.OffsetOf("_KPRCB", "KernelDirectoryTableBase");
 
@@ -156,8 +159,7 @@ internal sealed class KernelImage
         var starts = new List<(string Name, uint Rva, uint Characteristics)> { (".text", 0x1000, PeSection.Code | PeSection.NotPaged) };
         var kva = Floor("KiDivideErrorFaultShadow");
         var kvaEnd = Align(Math.Max(_tables.Symbol("KiSystemCall64Shadow") + 0x100 + CodeRoom, _tables.Symbol("KiIsrThunkShadow") + 0x800), 0x1000);
-        var dataFirst = _tables.Symbol("KdDebuggerDataBlock") > LargePage * 5;
-        if (dataFirst)
+        if (DataComesLast(_tables))
         {
             // From 19041 on the constants come first and the rest begins at large-page boundaries.
             starts[0] = (".rdata", 0x1000, PeSection.ReadOnlyData | PeSection.NotPaged);

@@ -44,6 +44,10 @@ internal sealed record TwinOptions
     public Bugcheck? Bugcheck { get; init; }
     /// <summary>A driver in the guest has left a dump header for QEMU's win-dmp.</summary>
     public bool Note { get; init; }
+    /// <summary>Moves the fields of the kernel's private structures, and its globals, by this seed: a kernel no table knows (<see cref="Tables.LayoutShuffle"/>).</summary>
+    public ulong? Shuffle { get; init; }
+    /// <summary>Gives the kernel another PDB, time stamp and size, so that its build is in no list though its layouts are real.</summary>
+    public bool HideBuild { get; init; }
 
     /// <summary>QEMU's pc machine (hw/i386/pc_piix.c): below 3.5 GiB all RAM is low, else 3 GiB are.</summary>
     public ulong EffectiveLowSize => LowSize != 0 ? Math.Min(LowSize, MemorySize) : MemorySize < 0xE000_0000 ? MemorySize : 0xC000_0000;
