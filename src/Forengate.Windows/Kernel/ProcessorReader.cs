@@ -42,15 +42,14 @@ internal static class ProcessorReader
         VirtualAddress? thread = kernel.TryReadPointer(prcb + (ulong)layout.CurrentThread, out var current)
             && KernelPointers.IsObject(current, kernel.Levels) ? current : null;
         var (process, id, name) = thread is { } running ? ProcessOf(kernel, running, threads, processes) : default;
-        var state = prcb + (ulong)layout.ProcessorState;
         return new Processor
         {
             Number = number,
             Kpcr = kpcr,
             Kprcb = prcb,
             Context = context,
-            ContextFrame = state + (ulong)layout.StateContextFrame,
-            SpecialRegisters = state + (ulong)layout.StateSpecialRegisters,
+            ContextFrame = prcb + (ulong?)(layout.ProcessorState + layout.StateContextFrame),
+            SpecialRegisters = prcb + (ulong?)(layout.ProcessorState + layout.StateSpecialRegisters),
             Cpu = cpu,
             MatchedBy = matchedBy,
             CurrentThread = thread,
