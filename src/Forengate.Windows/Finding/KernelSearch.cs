@@ -124,7 +124,7 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         }
         var (system, standing, reason) = KernelOpening.Open(view, candidate, profile, limits, ct);
         // A profile that does not fit this memory is not used where the memory itself tells better.
-        if (system is not { Proof.Holds: true } && Deduce(candidate, profile))
+        if (system is not { Proof.Holds: true } && Deduce(candidate, profile, system?.Proof.Failed))
             return true;
         if (system is null)
         {
@@ -138,7 +138,7 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
     }
 
     /// <summary>A kernel no profile knows, or whose profile does not fit: its own memory is asked, once for each image and page table.</summary>
-    private bool Deduce(KernelCandidate candidate, KernelProfile? unfit = null)
+    private bool Deduce(KernelCandidate candidate, KernelProfile? unfit = null, int? failed = null)
     {
         if (!_deduced.Add((candidate.Image.Base, candidate.Space.DirectoryTableBase)) || _deduced.Count > MaxDeductions)
             return false;
@@ -146,13 +146,13 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         if (deduced is not null)
         {
             var (system, standing, refused) = KernelOpening.Open(view, candidate, unfit is null ? deduced : deduced with { Unfit = unfit }, limits, ct);
-            if (system is not null)
+            if (system is not null && (failed is null || system.Proof.Failed < failed))
             {
                 if (_best is not { } best || standing.CompareTo(best.Standing) > 0)
                     _best = (system, standing);
                 return true;
             }
-            reason = refused!;
+            reason = refused ?? "what was deduced fits no better";
         }
         if (unfit is not null)
             return false;

@@ -22,8 +22,12 @@ internal static class DriverProof
         sheet.All("images are as large as their entries say", sizes, present, "images in memory", essential: true);
         sheet.All("images begin where their entries say", entries, present, "images in memory");
         sheet.All("drivers' bases are pages of the kernel", drivers.Count(driver => KernelPointers.IsObject(driver.Base, system.Levels) && driver.Base.PageOffset == 0), drivers.Count, "drivers");
-        sheet.All("drivers' paths end with their names", drivers.Count(static driver => driver.Name.Length > 0 && driver.Path.EndsWith(driver.Name, StringComparison.OrdinalIgnoreCase)), drivers.Count, "drivers");
+        sheet.All("drivers' paths end with their names", drivers.Count(driver => HasName(system, driver)), drivers.Count, "drivers");
         var sorted = drivers.OrderBy(static driver => driver.Base).ToList();
         sheet.All("drivers do not overlap", sorted.Where((driver, i) => i == 0 || sorted[i - 1].Base + sorted[i - 1].Size <= driver.Base).Count(), sorted.Count, "drivers");
     }
+
+    /// <summary>The entry's own name, not the path's end that stands in for it where it cannot be read.</summary>
+    private static bool HasName(WindowsSystem system, Driver driver) =>
+        UnicodeString.Read(system.Kernel, driver.Address + (ulong)system.Layouts.Driver.BaseDllName) is { Length: > 0 } name && driver.Path.EndsWith(name, StringComparison.OrdinalIgnoreCase);
 }

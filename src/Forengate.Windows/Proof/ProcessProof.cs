@@ -22,8 +22,8 @@ internal static class ProcessProof
         else
             sheet.Check("the System process is where its global says", null, "not in memory");
 
-        var (types, lists, tables, names, paths, pathed, times, timed, exits, exited, profiles, handles, handled) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-        var (read, alive) = (0, 0);
+        var (types, lists, tables, names, paths, pathed, times, exits, dated, profiles, handles, handled) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+        var (read, alive, exited, imaged) = (0, 0, 0, 0);
         var boot = system.SharedData is { } shared ? WindowsTime.FromFileTime(shared.SystemTime - shared.InterruptTime) - s_tolerance : null;
         var now = system.SharedData is { } page ? WindowsTime.FromFileTime(page.SystemTime) + s_tolerance : null;
         foreach (var process in processes)
@@ -37,8 +37,10 @@ internal static class ProcessProof
             profiles += layout.ProfileListHead is { } list && ProcessCensus.IsLinked(system.Kernel, process.Address + (ulong)list) ? 1 : 0;
             names += IsName(bytes.Slice(layout.ImageFileName, ProcessReader.ImageFileNameLength)) ? 1 : 0;
             var ended = BinaryPrimitives.ReadInt32LittleEndian(bytes[PublicLayouts.HeaderSignalState..]) != 0;
-            exited += layout.ExitTime is null ? 0 : 1;
-            exits += layout.ExitTime is not null && process.HasExited == ended ? 1 : 0;
+            exited += ended ? 1 : 0;
+            exits += ended && process.HasExited ? 1 : 0;
+            dated += !ended && process.HasExited ? 1 : 0;
+            imaged += process.Peb is null ? 0 : 1;
             if (!ended)
             {
                 alive++;
@@ -52,11 +54,7 @@ internal static class ProcessProof
                 pathed++;
                 paths += NameFits(path, reader.ShortName(bytes)) ? 1 : 0;
             }
-            if (process.CreateTime is { } created && boot is not null)
-            {
-                timed++;
-                times += created >= boot && created <= now && (process.ExitTime is not { } end || end >= created) ? 1 : 0;
-            }
+            times += process.CreateTime is { } created && created >= boot && created <= now && (process.ExitTime is not { } end || end >= created) ? 1 : 0;
         }
         sheet.All("listed processes are process objects", types, read, "processes", essential: true);
         sheet.All("their lists of waiters point back", lists, read, "processes");
@@ -64,8 +62,10 @@ internal static class ProcessProof
         sheet.All("running processes' page tables map the kernel", tables, alive, "running processes", essential: true);
         sheet.All("their names are names", names, read, "processes", essential: true);
         sheet.All("their images' paths end with their names", paths, pathed, "paths");
-        sheet.All("they were created between boot and now", times, layout.CreateTime is null ? 0 : timed, "processes");
-        sheet.All("those with an exit time are signalled, the others not", exits, exited, "processes");
+        sheet.All("they were created between boot and now", times, layout.CreateTime is null || boot is null ? 0 : read, "processes");
+        sheet.All("those that are signalled have an exit time", exits, layout.ExitTime is null ? 0 : exited, "ended processes");
+        sheet.All("the others have none", alive - dated, layout.ExitTime is null ? 0 : alive, "running processes");
+        sheet.Check("most of those with a PEB have an image's path", imaged == 0 || layout.SeAuditImageFileName is null ? null : pathed * 2 >= imaged, $"{pathed} paths, {imaged} PEBs");
         sheet.All("their handle tables name them", handles, handled, "handle tables");
         var ids = processes.Select(static process => process.Id).ToList();
         sheet.All("their numbers are multiples of four and their own", ids.Distinct().Count(static id => id is > 0 and < uint.MaxValue && id % 4 == 0), ids.Count, "numbers", essential: true);
@@ -102,10 +102,20 @@ internal static class ProcessProof
                 continue;
             total++;
             right += number == build && peb.PageOffset == 0 ? 1 : 0;
-            lines += process.CommandLine is not null ? 1 : 0;
+            lines += HasCommandLine(space, peb, system.Layouts.Process) ? 1 : 0;
         }
         sheet.All("their PEBs say the kernel's build", right, build is null ? 0 : total, "PEBs in memory");
-        sheet.Check("most of their PEBs lead to a command line", total == 0 ? null : lines * 2 >= total, $"{lines} of {total} PEBs in memory");
+        sheet.Check("most of their PEBs lead to a command line", total == 0 ? null : lines * 5 >= total * 4, $"{lines} of {total} PEBs in memory");
+    }
+
+    /// <summary>A string in the user's half with room for its characters and hardly more, as the loader makes it.</summary>
+    private static bool HasCommandLine(AddressSpace space, VirtualAddress peb, ProcessLayout layout)
+    {
+        const int mostRoom = 0x200;
+        Span<byte> descriptor = stackalloc byte[UnicodeString.Size];
+        return space.TryReadPointer(peb + (ulong)layout.PebProcessParameters, out var parameters) && KernelPointers.IsUser(parameters, space.Levels)
+            && space.TryRead(parameters + (ulong)layout.ParametersCommandLine, descriptor)
+            && UnicodeString.From(descriptor) is { IsSane: true, IsUser: true } line && line.MaximumLength - line.Length <= mostRoom;
     }
 
     private static bool ShowsKernel(WindowsSystem system, Process process)

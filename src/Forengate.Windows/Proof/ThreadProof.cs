@@ -74,7 +74,7 @@ internal static class ThreadProof
                 if (!LinkedListWalk.TryReadLinks(system.Kernel, one.Address + (ulong)head, out var links) || links.Flink == one.Address + (ulong)head)
                     continue;
                 total++;
-                right += system.Kernel.TryReadPointer(links.Flink - (ulong)entry + (ulong)system.Layouts.Thread.Process, out var owner) && owner == one.Address ? 1 : 0;
+                right += ProcessCensus.IsLinked(system.Kernel, one.Address + (ulong)head) && system.Kernel.TryReadPointer(links.Flink - (ulong)entry + (ulong)system.Layouts.Thread.Process, out var owner) && owner == one.Address ? 1 : 0;
             }
         }
         sheet.All("the executive's lists of threads lead to them too", right, total, "processes");

@@ -3,35 +3,63 @@ using Forengate.Testing.Twins;
 
 namespace Forengate.Cli.Tests.Program;
 
-/// <summary>A kernel that no pack knows: a twin whose CodeView record names another GUID.</summary>
+/// <summary>Kernels that no pack knows: their layout is deduced from their own memory, and where that fails they are named and declined.</summary>
 public sealed class UnknownKernelTests
 {
     [Fact]
-    public void A_kernel_without_a_profile_is_named_and_declined()
+    public void A_kernel_nobody_has_seen_is_deduced_and_dumped()
     {
-        var image = Path.Combine(TwinImages.Get("--build", "19041", "--memory", "128", "--raw"), "memory.raw");
+        var image = Path.Combine(TwinImages.Get("--build", "19041", "--shuffle", "91", "--memory", "128", "--exited", "4", "--raw"), "memory.raw");
+        var info = ForengateProgram.Run("info", image, "--output", "json");
+        Assert.True(info.ExitCode == 0, info.Errors);
+        using var report = JsonDocument.Parse(info.Output);
+        var facts = report.RootElement.GetProperty("facts").EnumerateArray().ToList();
+        Assert.Contains(facts, fact => fact.GetProperty("name").GetString() == "profile" && fact.GetProperty("value").GetString()!.Contains("deduced", StringComparison.Ordinal));
+        Assert.Contains(facts, fact => fact.GetProperty("name").GetString() == "profile self-test" && fact.GetProperty("value").GetString()!.Contains("checks passed", StringComparison.Ordinal));
+        Assert.Contains(facts, fact => fact.GetProperty("name").GetString() == "deduced _EPROCESS.ImageFileName");
+
+        var truth = TwinTruth.Read(Path.GetDirectoryName(image)!);
+        var processes = ForengateProgram.Run("processes", image, "--output", "json");
+        Assert.Equal(0, processes.ExitCode);
+        using var listed = JsonDocument.Parse(processes.Output);
+        Assert.Equal(truth.Processes.Count(process => process.Listed), listed.RootElement.GetArrayLength());
+        Assert.Equal(0, ForengateProgram.Run("drivers", image, "--output", "json").ExitCode);
+
+        var folder = TwinFolders.New();
+        var dump = Path.Combine(folder, "out.dmp");
+        var written = ForengateProgram.Run("dump", image, dump);
+        Assert.True(File.Exists(dump), written.Errors);
+        var check = ForengateProgram.Run("check", dump, "--output", "json");
+        Assert.True(check.ExitCode is 0 or 3, check.Errors + check.Output);
+        Assert.Equal(0, ForengateProgram.Run("processes", dump, "--output", "json").ExitCode);
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Fact]
+    public void A_kernel_whose_memory_does_not_tell_is_named_and_declined()
+    {
+        var image = Path.Combine(TwinImages.Get("--build", "19041", "--hide-build", "--memory", "128", "--raw"), "memory.raw");
         var folder = TwinFolders.New();
         var unknown = Path.Combine(folder, "unknown.raw");
         File.Copy(image, unknown);
         var memory = File.ReadAllBytes(unknown);
-        ReadOnlySpan<byte> kernel = "ntkrnlmp.pdb"u8;
-        const int GuidBeforeName = 20;
-        var renamed = 0;
+        ReadOnlySpan<byte> export = "PsInitialSystemProcess\0"u8;
         using (var file = File.OpenHandle(unknown, FileMode.Open, FileAccess.Write))
         {
-            for (var at = memory.AsSpan().IndexOf(kernel); at >= 0;)
+            var at = memory.AsSpan().IndexOf(export);
+            Assert.True(at > 0);
+            for (; at >= 0; at = memory.AsSpan(at).IndexOf(export) is var next and >= 0 ? at + next : -1)
             {
-                RandomAccess.Write(file, new Guid("01020304-0506-0708-090a-0b0c0d0e0f10").ToByteArray(), at - GuidBeforeName);
-                renamed++;
-                var next = memory.AsSpan(at + 1).IndexOf(kernel);
-                at = next < 0 ? -1 : at + 1 + next;
+                memory[at] = (byte)'X';
+                RandomAccess.Write(file, "X"u8, at);
             }
         }
-        Assert.True(renamed > 0);
 
+        var truth = TwinTruth.Read(Path.GetDirectoryName(image)!);
         var outcome = ForengateProgram.Run("info", unknown, "--output", "json");
         Assert.Equal(1, outcome.ExitCode);
-        Assert.Contains("01020304-0506-0708-090a-0b0c0d0e0f10", outcome.Errors.ToLowerInvariant().Replace("0102030405060708090a0b0c0d0e0f10", "01020304-0506-0708-090a-0b0c0d0e0f10", StringComparison.Ordinal), StringComparison.Ordinal);
+        Assert.Contains(truth.Build.PdbGuid, outcome.Errors.Replace("-", "", StringComparison.Ordinal), StringComparison.OrdinalIgnoreCase);
+        Assert.Contains("PsInitialSystemProcess", outcome.Errors, StringComparison.Ordinal);
         // What was found on the way is told all the same.
         using var report = JsonDocument.Parse(outcome.Output);
         Assert.Equal(JsonValueKind.Null, report.RootElement.GetProperty("windows").ValueKind);

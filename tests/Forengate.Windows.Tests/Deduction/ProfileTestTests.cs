@@ -10,7 +10,7 @@ public sealed class ProfileTestTests
     /// <summary>Fields no check can see: nothing in memory depends on them, or a wrong place looks the same.</summary>
     private static readonly KernelField[] s_unseen =
     [
-        // Left out of the twin, or another of several zeros.
+        // Zero in most processes, and in what lies beside as well.
         KernelField.KPROCESS_UserDirectoryTableBase, KernelField.EPROCESS_Wow64Process, KernelField.EPROCESS_Session, KernelField.MM_SESSION_SPACE_SessionId,
     ];
 
