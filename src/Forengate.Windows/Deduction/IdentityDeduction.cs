@@ -44,7 +44,7 @@ internal sealed class IdentityDeduction(ProcessCensus census, ThreadDeduction th
 
     public void FindNames()
     {
-        var names = Enumerable.Range(0, census.Size - ProcessReader.ImageFileNameLength);
+        var names = Enumerable.Range(0, census.Size - ProcessReader.ImageFileNameLength + 1);
         var fits = census.Where(names.Where(offset => census.SystemSample.Bytes.Slice(offset, 7).SequenceEqual("System\0"u8)), static (sample, offset) => IsName(sample.Bytes.Slice(offset, ProcessReader.ImageFileNameLength)));
         if (ledger.Choose(KernelField.EPROCESS_ImageFileName, fits, null, $"\"System\" in System and a name of up to 14 characters in each of {census.Samples.Count} processes") is not { } name)
             return;
@@ -72,9 +72,11 @@ internal sealed class IdentityDeduction(ProcessCensus census, ThreadDeduction th
             ledger.Refuse(KernelField.EPROCESS_ExitTime, "no process in the list has ended: it is zero in all of them, as much else is");
             return;
         }
-        var exits = census.Qwords.Where(offset => ProcessCensus.NearlyAll(
-            census.Samples, sample => sample.HasEnded ? sample.Qword(offset) >= sample.Qword(create) && IsTime(sample.Qword(offset)) : sample.Qword(offset) == 0))
-            .Where(offset => census.Samples.Any(sample => sample.HasEnded && sample.Qword(offset) != 0))
+        // A process on its way out may have a time and not be signalled yet.
+        var (gone, running) = (census.Samples.Where(static sample => sample.HasEnded).ToList(), census.Samples.Where(static sample => !sample.HasEnded).ToList());
+        var exits = census.Qwords
+            .Where(offset => ProcessCensus.NearlyAll(gone, sample => sample.Qword(offset) >= sample.Qword(create) && IsTime(sample.Qword(offset))))
+            .Where(offset => ProcessCensus.NearlyAll(running, sample => sample.Qword(offset) == 0))
             .ToList();
         ledger.Choose(KernelField.EPROCESS_ExitTime, exits, null, $"a time after its creation in {ended} processes that have ended (signalled), zero in {census.Samples.Count - ended} others");
     }

@@ -38,7 +38,7 @@ internal sealed class ProcessCensus
     public ProcessSample SystemSample => Samples.First(sample => sample.Address == System);
 
     /// <summary>Offsets at which a qword may begin.</summary>
-    public IEnumerable<int> Qwords => Enumerable.Range(0, (Size - sizeof(ulong)) / sizeof(ulong)).Select(static i => i * sizeof(ulong));
+    public IEnumerable<int> Qwords => Enumerable.Range(0, Size / sizeof(ulong)).Select(static i => i * sizeof(ulong));
 
     /// <summary>Takes the census and accepts the links' place; null, and the reason, where the list can't be followed or believed.</summary>
     public static ProcessCensus? Take(AddressSpace space, DebuggerData? debugger, DeductionLedger ledger, WindowsLimits limits, out string reason, CancellationToken ct)

@@ -78,10 +78,21 @@ internal sealed class DeductionTruth
             else
                 missing.Add(name);
         }
+        // What a system does not use is not needed: the user's table without KVA shadow and the way to 32-bit PEBs where no such program runs (zero everywhere), the keys of a block in plain.
+        var shadow = truth.GetProperty("paging").GetProperty("kvaShadow").GetBoolean();
+        var encoded = truth.GetProperty("kdbg").GetProperty("encoded").GetBoolean();
+        var wow64 = truth.GetProperty("processes").EnumerateArray().Any(p => p.GetProperty("wow64").GetBoolean() && p.GetProperty("listed").GetBoolean() && p.GetProperty("state").GetString() == "running");
+        bool IsShown(KernelField field) => field switch
+        {
+            KernelField.KPROCESS_UserDirectoryTableBase => shadow,
+            KernelField.EPROCESS_Wow64Process => wow64,
+            _ => true,
+        };
+        bool IsUsed(KernelGlobal global) => encoded || global is not (KernelGlobal.KdpDataBlockEncoded or KernelGlobal.KiWaitNever or KernelGlobal.KiWaitAlways);
         foreach (var field in Enum.GetValues<KernelField>())
-            Take(KernelSchema.NameOf(field), profile.OffsetOf(field), FieldOf(truth, real, field), s_fields.Contains(field));
+            Take(KernelSchema.NameOf(field), profile.OffsetOf(field), FieldOf(truth, real, field), s_fields.Contains(field) && IsShown(field));
         foreach (var global in Enum.GetValues<KernelGlobal>())
-            Take(global.ToString(), profile.RvaOf(global), GlobalOf(truth, global), s_globals.Contains(global));
+            Take(global.ToString(), profile.RvaOf(global), GlobalOf(truth, global), s_globals.Contains(global) && IsUsed(global));
         foreach (var type in Enum.GetValues<KernelStruct>())
             Take($"sizeof {type}", profile.SizeOf(type), SizeOf(truth, type), s_sizes.Contains(type));
         return new DeductionTruth(wrong, missing, unjudged, accepted, needed, found);
