@@ -16,8 +16,6 @@ internal static class ForeignFile
             return "it is a kdump-compressed dump, which is not read yet; dump again as ELF (virsh dump --memory-only --format elf)";
         if (head.StartsWith("LibvirtQemudSave"u8) || head.StartsWith("LibvirtQemudPart"u8))
             return "it is a libvirt save file, which is not read yet; restore it and dump with virsh dump --memory-only";
-        if (head.StartsWith("QEVM"u8))
-            return "it is a QEMU migration stream, which is not read yet; load it and dump with dump-guest-memory";
         if (head.StartsWith((ReadOnlySpan<byte>)[(byte)'Q', (byte)'F', (byte)'I', 0xFB]))
             return "it is a qcow2 disk image, not memory";
         if (head.StartsWith("KDMV"u8) || head.StartsWith("vhdxfile"u8) || head.StartsWith("conectix"u8))

@@ -103,35 +103,9 @@ public sealed partial class QemuElfCoreTests
 
     private static QemuMachine StartLongMode()
     {
-        var folder = Directory.CreateTempSubdirectory("forengate-stub-");
-        try
-        {
-            var rom = Path.Combine(folder.FullName, "rom.bin");
-            var image = Path.Combine(folder.FullName, "image.bin");
-            var noise = Path.Combine(folder.FullName, "noise.bin");
-            File.WriteAllBytes(rom, LongModeStub.Rom());
-            File.WriteAllBytes(image, LongModeStub.Image());
-            var bytes = new byte[3 << 20];
-            new Random(7).NextBytes(bytes);
-            File.WriteAllBytes(noise, bytes);
-            var qemu = QemuMachine.Start(
-                "pc,max-ram-below-4g=32M",
-                "-bios", rom,
-                "-device", $"loader,file={image},addr=0x{LongModeStub.Code:x},force-raw=on",
-                "-device", $"loader,file={noise},addr=0x600000,force-raw=on",
-                "-device", $"loader,file={noise},addr=0x{LongModeStub.AboveFourGiB:x},force-raw=on");
-            for (var tries = 0; !qemu.Monitor("info registers").Contains("HLT=1", StringComparison.Ordinal); tries++)
-            {
-                Assert.True(tries < 500, "the stub did not halt");
-                Thread.Sleep(20);
-            }
-            qemu.Command("stop");
-            return qemu;
-        }
-        finally
-        {
-            folder.Delete(recursive: true);
-        }
+        var qemu = LongModeMachine.Start("pc,max-ram-below-4g=32M");
+        qemu.Command("stop");
+        return qemu;
     }
 
     private static void AssertMemoryEquals(QemuMachine qemu, PhysicalMemory memory, ulong address, int length)
