@@ -27,6 +27,7 @@ internal sealed class LzopUnpacker : UnpackingStream
     /// <summary>LZO1X packs at best 255 bytes into one; a block that claims more lies.</summary>
     private const uint BestRatio = 256;
 
+    private readonly Action<LzopBlock>? _seen;
     private byte[] _block = [];
     private int _filled;
     private int _given;
@@ -34,10 +35,14 @@ internal sealed class LzopUnpacker : UnpackingStream
     private bool _inMember;
     private string _reason = "";
 
-    public LzopUnpacker(MappedFile file, long start)
+    /// <param name="file">Not owned.</param>
+    /// <param name="start">Where it begins in the file.</param>
+    /// <param name="seen">Told each block as it is unpacked.</param>
+    public LzopUnpacker(MappedFile file, long start, Action<LzopBlock>? seen = null)
         : base(file, start)
     {
         Lzo1x.Require();
+        _seen = seen;
     }
 
     /// <summary>How an lzop file begins.</summary>
@@ -153,6 +158,7 @@ internal sealed class LzopUnpacker : UnpackingStream
             return Bad("a block's checksum does not fit");
         consumed = (int)(at + packed - PackedPosition);
         (_filled, _given) = ((int)length, 0);
+        _seen?.Invoke(new LzopBlock(Position, at, (int)packed, (int)length));
         return Step.More;
     }
 

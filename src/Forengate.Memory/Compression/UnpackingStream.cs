@@ -18,6 +18,9 @@ internal abstract class UnpackingStream(MappedFile file, long start) : Stream
     /// <summary>Why the stream ended before its time, as the end of a sentence; null where it did not.</summary>
     public string? Damage { get; private set; }
 
+    /// <summary>Where <see cref="Damage"/> ends the stream, throw <see cref="InvalidDataException"/> with it instead of ending.</summary>
+    public bool ThrowsAtDamage { get; set; }
+
     /// <summary>How far the file was read: an offset in it.</summary>
     public long PackedPosition => _at;
 
@@ -85,7 +88,7 @@ internal abstract class UnpackingStream(MappedFile file, long start) : Stream
             if (written != 0)
                 return written;
         }
-        return 0;
+        return Damage is null || !ThrowsAtDamage ? 0 : throw new InvalidDataException(Damage);
     }
 
     public override void Flush()

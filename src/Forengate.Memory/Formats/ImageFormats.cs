@@ -7,6 +7,8 @@ internal static class ImageFormats
     [
         new ElfCoreFormat(),
         new CrashDumpFormat(),
+        new LibvirtSaveFormat(),
+        new PackedFormat(),
         new MigrationFormat(),
     ];
 }

@@ -15,6 +15,7 @@ internal static class MigrationImage
     {
         var input = new MappedInput(file, offset, length);
         var stream = Read(input, options, input.End - offset, offset, cancellation);
+        MappedRam.Index(file, stream, cancellation);
         return MakeView(stream, new MappedBytes(file), source, options);
     }
 

@@ -52,6 +52,16 @@ internal sealed class PageIndex
         _open[page & (ChunkPages - 1)] = entry.Raw;
     }
 
+    /// <summary>Says what the stream has for all pages of a chunk that nothing was said of before.</summary>
+    /// <param name="chunk">Below <see cref="Chunks"/>.</param>
+    /// <param name="first">The first page's entry.</param>
+    /// <param name="stride">What each entry's number is above the one before; 0: they are the same.</param>
+    public void SetChunk(ulong chunk, PageEntry first, long stride)
+    {
+        Seal();
+        Keep(chunk, [Head(0, (int)Math.Min(ChunkPages, Pages - (chunk << ChunkShift)), stride), first.Raw]);
+    }
+
     /// <summary>As <see cref="this"/>, while the index is still being filled.</summary>
     public PageEntry Latest(ulong page)
     {

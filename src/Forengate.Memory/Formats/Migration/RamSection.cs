@@ -162,11 +162,15 @@ internal sealed class RamSection
             var hostPage = HasHostPageSize(input, ignoreShared, left == 0) && input.TryReadUInt64(out var size) ? size : (ulong?)null;
             var region = ignoreShared && input.TryReadUInt64(out var address) ? address : (ulong?)null;
             MappedRamHeader? mapped = null;
-            if (mappedRam && !ReadMappedRam(input, length, out mapped))
+            // A file that ends within the block's pages has the block all the same.
+            var goesOn = !mappedRam || ReadMappedRam(input, length, out mapped);
+            if (mappedRam && mapped is null)
                 return false;
             var block = new MigrationBlock(name, length, new PageIndex(length >> MigrationLayout.PageBits, _budget)) { HostPageSize = hostPage, RegionOffset = region, MappedRam = mapped };
             _stream.Blocks.Add(block);
             _byName.Add(name, block);
+            if (!goesOn)
+                return false;
         }
         return true;
     }
