@@ -4,7 +4,10 @@ namespace Forengate.Memory.Tests.Qemu;
 internal static class LongModeMachine
 {
     /// <summary>Starts the machine and waits until the stub halts; the machine runs.</summary>
-    public static QemuMachine Start(string machine, params string[] arguments)
+    public static QemuMachine Start(string machine, params string[] arguments) => Start(["qemu-system-x86_64"], LongModeStub.Image(), machine, arguments);
+
+    /// <summary>As the other, of another build of QEMU, or with another stub.</summary>
+    public static QemuMachine Start(string[] program, byte[] stub, string machine, params string[] arguments)
     {
         var folder = Directory.CreateTempSubdirectory("forengate-stub-");
         try
@@ -13,11 +16,12 @@ internal static class LongModeMachine
             var image = Path.Combine(folder.FullName, "image.bin");
             var noise = Path.Combine(folder.FullName, "noise.bin");
             File.WriteAllBytes(rom, LongModeStub.Rom());
-            File.WriteAllBytes(image, LongModeStub.Image());
+            File.WriteAllBytes(image, stub);
             var bytes = new byte[3 << 20];
             new Random(7).NextBytes(bytes);
             File.WriteAllBytes(noise, bytes);
-            var qemu = QemuMachine.Start(
+            var qemu = QemuMachine.StartProgram(
+                program,
                 machine,
                 [
                     "-bios", rom,

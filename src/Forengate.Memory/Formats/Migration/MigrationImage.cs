@@ -56,7 +56,7 @@ internal static class MigrationImage
         var placement = new RamPlacement(stream, source);
         placement.Place(options.RawLowSize);
         var memory = new MigrationMemory(bytes, placement.Segments, stream.Deltas, options.Limits.CacheBytes);
-        IReadOnlyList<CpuState> cpus = [];
+        var cpus = MigrationCpus.Read(stream, stream.Remarks);
         return new View(
             memory, cpus,
             new Consistency(cpus.Count == 0 ? ConsistencyLevel.MemoryOnly : ConsistencyLevel.Instant, "a migration stream holds the guest at the instant it was stopped"),
