@@ -159,7 +159,8 @@ internal sealed class RamSection
             if (_stream.Blocks.Count == _limits.Blocks)
                 throw new ImageFormatException($"the migration stream has more than {_limits.Blocks} RAM blocks, the bound set for it");
             left -= length;
-            var hostPage = HasHostPageSize(input, ignoreShared, left == 0) && input.TryReadUInt64(out var size) ? size : (ulong?)null;
+            // QEMU refuses mapped-ram with postcopy, and the header of mapped-ram begins like such a size.
+            var hostPage = !mappedRam && HasHostPageSize(input, ignoreShared, left == 0) && input.TryReadUInt64(out var size) ? size : (ulong?)null;
             var region = ignoreShared && input.TryReadUInt64(out var address) ? address : (ulong?)null;
             MappedRamHeader? mapped = null;
             // A file that ends within the block's pages has the block all the same.
