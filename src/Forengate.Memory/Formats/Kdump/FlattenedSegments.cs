@@ -101,6 +101,15 @@ internal sealed class FlattenedSegments
         return new FlattenedSegments(InOrder(segments));
     }
 
+    /// <summary>Fills the block that a flattened file begins with.</summary>
+    public static void WriteHeader(Span<byte> block)
+    {
+        block.Clear();
+        Signature.CopyTo(block);
+        BinaryPrimitives.WriteInt64BigEndian(block[TypeAt..], Type);
+        BinaryPrimitives.WriteInt64BigEndian(block[VersionAt..], Version);
+    }
+
     /// <summary>Where in the flattened file a byte of the real one lies, and how many follow it there; 0 where no piece has it.</summary>
     public ulong Find(ulong offset, out ulong position)
     {

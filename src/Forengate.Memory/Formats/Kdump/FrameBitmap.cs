@@ -58,16 +58,18 @@ internal sealed class FrameBitmap
 
     public void Set(ulong frame) => Words[frame >> WordShift] |= 1UL << (int)(frame & (BitsPerWord - 1));
 
+    /// <summary>Sets a stretch.</summary>
+    public void Set(ulong from, ulong to)
+    {
+        for (var frame = from; frame < Math.Min(to, Frames);)
+            Words[frame >> WordShift] |= MaskAt(ref frame, Math.Min(to, Frames));
+    }
+
     /// <summary>Clears a stretch.</summary>
     public void Clear(ulong from, ulong to)
     {
         for (var frame = from; frame < Math.Min(to, Frames);)
-        {
-            var word = frame >> WordShift;
-            var end = Math.Min((word + 1) << WordShift, Math.Min(to, Frames));
-            Words[word] &= ~MaskOf((int)(frame & (BitsPerWord - 1)), (int)(end - frame));
-            frame = end;
-        }
+            Words[frame >> WordShift] &= ~MaskAt(ref frame, Math.Min(to, Frames));
     }
 
     /// <summary>The first frame from here on whose bit is as asked; <see cref="Frames"/> where there is none.</summary>
@@ -113,5 +115,12 @@ internal sealed class FrameBitmap
         return rank + (ulong)BitOperations.PopCount(Words[word] & ((1UL << (int)(frame & (BitsPerWord - 1))) - 1));
     }
 
-    private static ulong MaskOf(int from, int count) => (count == BitsPerWord ? ulong.MaxValue : (1UL << count) - 1) << from;
+    /// <summary>The bits of one word from a frame on; moves the frame behind them.</summary>
+    private static ulong MaskAt(ref ulong frame, ulong to)
+    {
+        var bit = (int)(frame & (BitsPerWord - 1));
+        var count = (int)Math.Min((ulong)(BitsPerWord - bit), to - frame);
+        frame += (ulong)count;
+        return (count == BitsPerWord ? ulong.MaxValue : (1UL << count) - 1) << bit;
+    }
 }

@@ -31,7 +31,8 @@ public sealed class KdumpFormat : IImageFormat
 
         var remarks = new List<string>();
         var notes = ReadNotes(bytes, header, options.Limits, damage);
-        var ranges = RamOf(index, notes.IsQemu, options.Limits, file.Path, remarks);
+        var isOurs = header.SystemName == OwnName;
+        var ranges = RamOf(index, notes.IsQemu, isOurs, options.Limits, file.Path, remarks);
         if (ranges.Length == 0)
             throw new ImageFormatException($"'{file.Path}' is a kdump without any memory in it{(damage.Count == 0 ? "" : $": {damage[0]}")}");
         TellDamage(header, index, damage);
@@ -44,7 +45,7 @@ public sealed class KdumpFormat : IImageFormat
             {
                 Target = file.Path,
                 Format = $"kdump-compressed (version {header.Version}{form}{(header.Is64 ? "" : ", 32-bit")})",
-                Producer = header.SystemName == OwnName ? OwnName : notes.IsQemu ? "QEMU" : header.SystemName == "Linux" ? "makedumpfile" : null,
+                Producer = isOurs ? OwnName : notes.IsQemu ? "QEMU" : header.SystemName == "Linux" ? "makedumpfile" : null,
                 TakenAt = header.Seconds is > 0 and < uint.MaxValue ? DateTimeOffset.FromUnixTimeSeconds(header.Seconds) : null,
                 Packing = KdumpPage.Name(index.Codecs),
                 FileBytes = (ulong)file.Length,
@@ -70,7 +71,7 @@ public sealed class KdumpFormat : IImageFormat
     }
 
     /// <summary>The stretches that exist. What is no RAM but firmware or device memory is taken out of the index: a dump does not tell them apart, see docs/formats/elf-core.md.</summary>
-    private static PhysicalRange[] RamOf(KdumpIndex index, bool isQemu, ImageLimits limits, string path, List<string> remarks)
+    private static PhysicalRange[] RamOf(KdumpIndex index, bool isQemu, bool isOurs, ImageLimits limits, string path, List<string> remarks)
     {
         const ulong HighFrame = ElfCoreLayout.FourGiB >> Page.Shift;
         var ranges = new List<PhysicalRange>();
@@ -79,7 +80,8 @@ public sealed class KdumpFormat : IImageFormat
         {
             var end = exists.Next(start, isSet: false);
             var belowEnd = start < HighFrame ? Math.Min(end, HighFrame) : start;
-            if (belowEnd > start && ElfCoreLayout.IsFirmware(start << Page.Shift, belowEnd << Page.Shift, hasGapBelow: true, isQemu))
+            // What we write ourselves was rid of it when it was read.
+            if (!isOurs && belowEnd > start && ElfCoreLayout.IsFirmware(start << Page.Shift, belowEnd << Page.Shift, hasGapBelow: true, isQemu))
             {
                 remarks.Add($"{RangeOf(start, belowEnd)} was left out: firmware or device memory below 4 GiB, not RAM");
                 exists.Clear(start, belowEnd);

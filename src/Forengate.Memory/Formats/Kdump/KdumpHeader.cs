@@ -8,7 +8,9 @@ namespace Forengate.Memory;
 internal sealed record KdumpHeader
 {
     private const uint LeastBlock = 512;
-    private const uint LargestBlock = 1 << 20;
+
+    /// <summary>Above the largest page of any machine, 64 KiB, and below what 4 KiB are when their bytes are taken in the wrong order.</summary>
+    private const uint LargestBlock = 1 << 18;
 
     public required KdumpLayout Layout { get; init; }
 

@@ -72,11 +72,12 @@ internal sealed class KdumpIndex
             throw new ImageFormatException($"'{path}' is a kdump of {frames} pages, which is beyond any guest");
         if (frames / 8 * Bitmaps > (ulong)options.Limits.IndexBytes)
             throw new ImageFormatException($"'{path}' is a kdump of {frames} pages, whose index would take {frames / 8 * Bitmaps} bytes; the limit is {options.Limits.IndexBytes}");
-        if (frames < header.MaxFrames)
+        if (bitmapBytes * 8 < header.MaxFrames)
             damage.Add($"the bitmaps have no room for the {header.MaxFrames} pages that the header claims: only the first {frames} were looked at");
 
         var index = new KdumpIndex(bytes, header, frames);
-        var whole = index.Dumped.Load(bytes, header.BitmapOffset + (hasTwo ? bitmapBytes : 0));
+        var whole = (ulong)bytes.File.Length >= bitmapBytes;
+        whole &= index.Dumped.Load(bytes, header.BitmapOffset + (hasTwo ? bitmapBytes : 0));
         if (hasTwo)
             whole &= index.Exists.Load(bytes, header.BitmapOffset);
         if (!whole)
