@@ -12,8 +12,6 @@ internal static class ForeignFile
     {
         if (head.StartsWith("\u007fELF"u8))
             return "it is an ELF program or library, no core";
-        if (head.StartsWith("KDUMP   "u8) || head.StartsWith("makedumpfile"u8))
-            return "it is a kdump-compressed dump, which is not read yet; dump again as ELF (virsh dump --memory-only --format elf)";
         if (head.StartsWith("LibvirtQemudSave"u8) || head.StartsWith("LibvirtQemudPart"u8))
             return "it is a libvirt save file, which is not read yet; restore it and dump with virsh dump --memory-only";
         if (head.StartsWith("QEVM"u8))

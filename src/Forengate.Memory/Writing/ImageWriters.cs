@@ -5,5 +5,7 @@ public static class ImageWriters
 {
     public static IReadOnlyList<IImageWriter> All { get; } =
     [
+        KdumpWriter.WithZlib,
+        KdumpWriter.WithZstd,
     ];
 }

@@ -101,7 +101,7 @@ public sealed partial class QemuElfCoreTests
     /// <summary>As C prints %#x: zero goes bare.</summary>
     private static string Hash(ulong value) => value == 0 ? "0" : $"0x{value:x}";
 
-    private static QemuMachine StartLongMode()
+    internal static QemuMachine StartLongMode()
     {
         var folder = Directory.CreateTempSubdirectory("forengate-stub-");
         try

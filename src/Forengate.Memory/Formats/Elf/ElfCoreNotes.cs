@@ -8,6 +8,7 @@ internal sealed class ElfCoreNotes
 
     private const int MaxNotes = 64 * 1024;
 
+    private readonly List<CpuState> _full = [];
     private readonly List<CpuState> _qemu = [];
     private readonly List<CpuState> _prStatus = [];
     private readonly List<int> _numbers = [];
@@ -16,15 +17,24 @@ internal sealed class ElfCoreNotes
     /// <summary>QEMU notes that could not be read: another version, or cut short.</summary>
     public int UnreadableQemuNotes { get; private set; }
 
+    /// <summary>True when this program wrote the core, by its notes.</summary>
+    public bool IsOurs { get; private set; }
+
     /// <summary>True when QEMU made the core, by its notes.</summary>
-    public bool IsQemu => _qemu.Count != 0 || UnreadableQemuNotes != 0;
+    public bool IsQemu => !IsOurs && (_qemu.Count != 0 || UnreadableQemuNotes != 0);
 
     /// <summary>Walks one PT_NOTE segment.</summary>
     public void Add(ReadOnlySpan<byte> segment)
     {
         while (_notes++ < MaxNotes && ElfNote.TryTake(ref segment, out var note))
         {
-            if (QemuCpuNote.Is(note))
+            if (note.Name.SequenceEqual(FullCpuNote.NoteName))
+            {
+                IsOurs = true;
+                if (FullCpuNote.Is(note) && _full.Count < MaxCpus && FullCpuNote.Parse(note.Description) is { } full)
+                    _full.Add(full);
+            }
+            else if (QemuCpuNote.Is(note))
             {
                 if (_qemu.Count < MaxCpus && QemuCpuNote.Parse(note.Description, _qemu.Count) is { } cpu)
                     _qemu.Add(cpu);
@@ -39,9 +49,12 @@ internal sealed class ElfCoreNotes
         }
     }
 
-    /// <summary>The CPUs: from QEMU's notes where there are any, numbered as the hypervisor numbers them.</summary>
+    /// <summary>The CPUs: from our own notes where they are all there, else from QEMU's where there are any, numbered as the hypervisor numbers them.</summary>
     public IReadOnlyList<CpuState> Cpus()
     {
+        // Cut off behind QEMU's notes, fewer of ours may be left: then QEMU's know more.
+        if (_full.Count != 0 && _full.Count >= _qemu.Count)
+            return [.. _full];
         var cpus = _qemu.Count != 0 ? _qemu : _prStatus;
         // The numbers are QEMU's alone: elsewhere the field is a process, or nothing. With a CPU unplugged they have a gap.
         var numbered = _qemu.Count != 0 && _numbers.Count == cpus.Count && _numbers[0] >= 0 && IsAscending(_numbers);
