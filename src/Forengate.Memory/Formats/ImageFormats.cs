@@ -8,5 +8,8 @@ internal static class ImageFormats
         new ElfCoreFormat(),
         new CrashDumpFormat(),
         new KdumpFormat(),
+        new LibvirtSaveFormat(),
+        new PackedFormat(),
+        new MigrationFormat(),
     ];
 }
