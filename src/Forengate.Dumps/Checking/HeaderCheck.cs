@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Forengate.Memory;
+using Forengate.Windows;
 using L = Forengate.Memory.CrashDumpLayout64;
 
 namespace Forengate.Dumps;

@@ -101,7 +101,7 @@ internal sealed class HeaderSynthesis
     {
         var context = new byte[Amd64ContextLayout.Size];
         string source;
-        if (choice.Processor?.Cpu is { } cpu)
+        if (choice.Processor is { RegistersAreInMemory: false, Cpu: { } cpu })
         {
             Amd64Context.Write(cpu, context);
             source = choice.Why;
@@ -109,7 +109,7 @@ internal sealed class HeaderSynthesis
         else if (choice.Processor is { } processor && (processor.Context ?? processor.ContextFrame) is { } place &&
             _facts.Kernel.TryRead(place, context) && new Amd64ContextView(context).SegCs != 0)
         {
-            source = $"{choice.Why}; its CONTEXT as memory holds it at {place}, of an earlier moment";
+            source = $"{choice.Why}; its CONTEXT as memory holds it at {place}{(processor.RegistersAreInMemory ? "" : ", of an earlier moment")}";
         }
         else
         {

@@ -41,6 +41,6 @@ public sealed class DumpCorpusTests
         }
         yield return ("kernel-range-64", DumpFile.Ranges(DumpFile.Header(true, 8), (1, 3), (0x10, 1), (0x100, 2)));
         yield return ("complete-range-64", DumpFile.Ranges(DumpFile.Header(true, 10), (1, 3), (0x10, 1)));
-        yield return ("header-only-64", DumpFile.Header(true, 4));
+        yield return ("small-header-64", DumpFile.Header(true, 4));
     }
 }
