@@ -36,8 +36,12 @@ internal static class HeaderCheck
         Qword(findings, "BugCheckParameter4", header.BugCheckParameter4);
         if (header.DumpType != CrashDumpType.Triage)
         {
-            Dword(findings, "PhysicalMemoryBlock.NumberOfRuns", header.NumberOfRuns);
-            Qword(findings, "PhysicalMemoryBlock.NumberOfPages", header.NumberOfPages);
+            // Bitmap and range dumps have a table of their own: debuggers and Windows leave the runs as filler there.
+            if (header.DumpType == CrashDumpType.Full || (uint)header.DumpType == CrashDumpHeader64.Filler)
+            {
+                Dword(findings, "PhysicalMemoryBlock.NumberOfRuns", header.NumberOfRuns);
+                Qword(findings, "PhysicalMemoryBlock.NumberOfPages", header.NumberOfPages);
+            }
             Context(header, findings);
         }
         if (Dword(findings, "Exception.ExceptionCode", header.ExceptionCode) && header.ExceptionCode == 0)
