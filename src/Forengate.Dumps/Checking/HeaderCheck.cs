@@ -63,7 +63,7 @@ internal static class HeaderCheck
     {
         if ((uint)header.DumpType == CrashDumpHeader64.Filler)
             findings.Warning(CheckCode.Filler, "DumpType still holds the letters PAGE: debuggers take it for a complete dump, other readers may not");
-        else if (header.DumpType is not (>= CrashDumpType.Full and <= CrashDumpType.CompleteMemory) or CrashDumpType.HeaderOnly)
+        else if (header.DumpType is not (>= CrashDumpType.Full and <= CrashDumpType.CompleteMemory) or CrashDumpType.HeaderOnly or CrashDumpType.Automatic)
             findings.Error(CheckCode.HeaderValue, $"DumpType {(uint)header.DumpType} is none that debuggers open");
         if ((uint)header.Attributes == CrashDumpHeader64.Filler)
         {

@@ -43,9 +43,10 @@ internal static class DumpFile
     /// <param name="bits">Bits of the bitmap.</param>
     /// <param name="frames">Stored pages, ascending.</param>
     /// <param name="isSummary">Type 2's shorter counts.</param>
-    public static byte[] Bitmap(byte[] header, ReadOnlySpan<byte> signature, int bits, ulong[] frames, bool isSummary = false)
+    /// <param name="content">What a page holds instead of its number.</param>
+    public static byte[] Bitmap(byte[] header, ReadOnlySpan<byte> signature, int bits, ulong[] frames, bool isSummary = false, Func<ulong, byte[]>? content = null)
     {
-        var bitmapAt = header.Length + (isSummary ? 0x20 : 0x38);
+        var bitmapAt = header.Length + (!isSummary ? 0x38 : header.Length == Header64 ? 0x28 : 0x20);
         var first = (bitmapAt + ((bits + 7) / 8) + 0xFFF) & ~0xFFF;
         var file = new byte[first + (frames.Length * 0x1000)];
         header.CopyTo(file, 0);
@@ -69,6 +70,7 @@ internal static class DumpFile
         {
             file[bitmapAt + (int)(frames[i] / 8)] |= (byte)(1 << (int)(frames[i] % 8));
             Fill(file.AsSpan(first + (i * 0x1000), 0x1000), frames[i]);
+            content?.Invoke(frames[i]).CopyTo(file, first + (i * 0x1000));
         }
         return file;
     }

@@ -2,11 +2,11 @@ namespace Forengate.Memory;
 
 /// <summary>
 /// What lies behind the header of a bitmap dump (types 5 and 6) and of an old kernel summary dump (2): counts, then a bit for each page frame from 0 on, then the pages whose bit
-/// is set, in ascending order. Offsets in bytes from the end of the dump's header; all fields little-endian, the same in 32- and 64-bit dumps.
+/// is set, in ascending order. Offsets in bytes from the end of the dump's header; all fields little-endian. But for a summary's bitmap, 32- and 64-bit dumps are alike.
 /// </summary>
 /// <remarks>
-/// Sources: BITMAP_DUMP and SUMMARY_DUMP32/64 as the debugger engine's <c>.dumpdebug</c> prints their fields, kdmp-parser and Rekall for the places; the engine opens what is laid
-/// out so and shows the same memory (docs/formats/crash-dump.md).
+/// Sources: BITMAP_DUMP and SUMMARY_DUMP32/64 as the debugger engine's <c>.dumpdebug</c> prints their fields, kdmp-parser and Rekall for the places; the engine reads the right page
+/// of what is laid out so, and none where the bitmap lies elsewhere (docs/formats/crash-dump.md).
 /// </remarks>
 public static class CrashDumpBitmapLayout
 {
@@ -43,9 +43,12 @@ public static class CrashDumpBitmapLayout
     /// <summary>Type 2: 32-bit number of pages stored.</summary>
     public const int SummaryPages = 0x14;
 
-    /// <summary>Type 2: the number of bits once more, as the stored RTL_BITMAP has it, and 4 bytes without meaning.</summary>
+    /// <summary>Type 2: the number of bits once more, as RTL_BITMAP has it, whose pointer to the bits follows: stored without meaning, but as wide as the system's pointers are.</summary>
     public const int SummaryBitmapSize = 0x18;
 
-    /// <summary>Type 2: the bitmap.</summary>
-    public const int SummaryBitmap = 0x20;
+    /// <summary>Type 2, 32-bit: the bitmap.</summary>
+    public const int SummaryBitmap32 = 0x20;
+
+    /// <summary>Type 2, 64-bit: the bitmap.</summary>
+    public const int SummaryBitmap64 = 0x28;
 }

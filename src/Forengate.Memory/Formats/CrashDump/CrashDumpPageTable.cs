@@ -39,7 +39,7 @@ public sealed class CrashDumpPageTable
             case CrashDumpType.Full:
                 return OfRuns(image.Runs, image.HeaderSize);
             case CrashDumpType.Summary:
-                return new BitmapReader(image, limits, CrashDumpBitmapLayout.SummaryBitmap).Read(
+                return new BitmapReader(image, limits, image.Is64Bit ? CrashDumpBitmapLayout.SummaryBitmap64 : CrashDumpBitmapLayout.SummaryBitmap32).Read(
                     Dword(image, CrashDumpBitmapLayout.SummaryFirstPage), Dword(image, CrashDumpBitmapLayout.SummaryPages), Dword(image, CrashDumpBitmapLayout.SummaryBitmapBits));
             case CrashDumpType.BitmapFull or CrashDumpType.BitmapKernel or CrashDumpType.Automatic:
                 return new BitmapReader(image, limits, CrashDumpBitmapLayout.Bitmap).Read(
