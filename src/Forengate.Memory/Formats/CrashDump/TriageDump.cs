@@ -5,7 +5,7 @@ namespace Forengate.Memory;
 
 /// <summary>
 /// A 64-bit small dump, open: the structures that Windows picked for it, and pieces of virtual memory by address. Everything it gives lies in the file; what the file says
-/// and does not hold is told in <see cref="Damage"/>.
+/// and does not hold is told in <see cref="Problems"/>.
 /// </summary>
 public sealed class TriageDump : IDisposable
 {
@@ -13,7 +13,7 @@ public sealed class TriageDump : IDisposable
     private const int MaxStructure = 1 << 20;
 
     private readonly CrashDumpImage _image;
-    private readonly List<string> _damage = [];
+    private readonly List<TriageProblem> _problems = [];
     private readonly TriageBlock[] _blocks;
 
     private TriageDump(CrashDumpImage image, ImageLimits limits)
@@ -22,15 +22,15 @@ public sealed class TriageDump : IDisposable
         var file = image.Bytes(0, int.MaxValue);
         if (file.Length < TriageDump64.Start + TriageDump64.Size)
         {
-            _damage.Add($"the file ends before its small dump's directory ({file.Length} bytes)");
+            _problems.Add(new(TriageFault.Cut, $"the file ends before its small dump's directory ({file.Length} bytes)"));
             _blocks = [];
             return;
         }
         var triage = new TriageDump64(file[TriageDump64.Start..]);
         if (triage.SizeOfDump > file.Length)
-            _damage.Add($"the small dump has {triage.SizeOfDump} bytes, the file only {file.Length}: it was cut off");
+            _problems.Add(new(TriageFault.Cut, $"the small dump has {triage.SizeOfDump} bytes, the file only {file.Length}: it was cut off"));
         else if (Dword(file, triage.ValidOffset) != TriageDump64.ValidMark)
-            _damage.Add($"the end mark TRGD at 0x{triage.ValidOffset:x} is missing: the dump was not written to its end");
+            _problems.Add(new(TriageFault.Unfinished, $"the end mark TRGD at 0x{triage.ValidOffset:x} is missing: the dump was not written to its end"));
         Drivers = ReadDrivers(file, triage, limits);
         UnloadedDrivers = ReadUnloaded(file, triage, limits);
         Kdbg = Place(file, triage.DebuggerDataOffset, triage.DebuggerDataSize);
@@ -47,7 +47,7 @@ public sealed class TriageDump : IDisposable
     public ulong FileLength => _image.FileLength;
 
     /// <summary>What the file says it holds and does not; empty for a whole dump.</summary>
-    public IReadOnlyList<string> Damage => _damage;
+    public IReadOnlyList<TriageProblem> Problems => _problems;
 
     /// <summary>In the order of the loader's list: the kernel first.</summary>
     public IReadOnlyList<TriageDriver> Drivers { get; } = [];
@@ -101,7 +101,7 @@ public sealed class TriageDump : IDisposable
         {
             if (!image.Is64Bit || image.DumpType != CrashDumpType.Triage)
                 throw new ImageFormatException($"'{path}' is a {image.Kind} dump, no small dump of 64-bit Windows");
-            return new TriageDump(image, limits ?? ImageLimits.Default);
+            return Over(image, limits);
         }
         catch
         {
@@ -109,6 +109,9 @@ public sealed class TriageDump : IDisposable
             throw;
         }
     }
+
+    /// <summary>The same over an image that is open already and a small dump's; disposing it disposes the image.</summary>
+    public static TriageDump Over(CrashDumpImage image, ImageLimits? limits = null) => new(image, limits ?? ImageLimits.Default);
 
     /// <summary>Copies virtual memory as far as blocks of the dump hold it from there on.</summary>
     /// <returns>Bytes copied: 0 to the length of <paramref name="destination"/>.</returns>
@@ -149,13 +152,13 @@ public sealed class TriageDump : IDisposable
         {
             if (!triage.TryReadDriver(file, i, out var driver))
             {
-                _damage.Add($"driver {i + 1} of {triage.DriverCount} or its name lies beyond the file");
+                _problems.Add(new(TriageFault.Drivers, $"driver {i + 1} of {triage.DriverCount} or its name lies beyond the file"));
                 break;
             }
             drivers.Add(driver);
         }
         if (count < triage.DriverCount)
-            _damage.Add($"the dump claims {triage.DriverCount} drivers: only {count} were read");
+            _problems.Add(new(TriageFault.Drivers, $"the dump claims {triage.DriverCount} drivers: only {count} were read"));
         return drivers;
     }
 
@@ -171,7 +174,7 @@ public sealed class TriageDump : IDisposable
         {
             if (at + TriageDump64.UnloadedDriverSize > (ulong)file.Length)
             {
-                _damage.Add($"unloaded driver {i + 1} of {count} lies beyond the file");
+                _problems.Add(new(TriageFault.Drivers, $"unloaded driver {i + 1} of {count} lies beyond the file"));
                 break;
             }
             var entry = file.Slice((int)at, TriageDump64.UnloadedDriverSize);
@@ -206,7 +209,7 @@ public sealed class TriageDump : IDisposable
                 lost++;
         }
         if (lost != 0)
-            _damage.Add($"{lost} of the dump's {triage.DataBlocksCount} data blocks lie beyond the file");
+            _problems.Add(new(TriageFault.Blocks, $"{lost} of the dump's {triage.DataBlocksCount} data blocks lie beyond the file"));
         return [.. blocks.OrderBy(block => block.Start)];
     }
 
@@ -240,3 +243,24 @@ public sealed class TriageDump : IDisposable
     private static uint? Dword(ReadOnlySpan<byte> file, ulong offset) =>
         offset + sizeof(uint) <= (ulong)file.Length ? BinaryPrimitives.ReadUInt32LittleEndian(file[(int)offset..]) : null;
 }
+
+/// <summary>What is wrong with a small dump.</summary>
+public enum TriageFault
+{
+    /// <summary>The file ends before the dump does.</summary>
+    Cut,
+
+    /// <summary>Its writer did not come to the end.</summary>
+    Unfinished,
+
+    /// <summary>A list of drivers goes beyond the file.</summary>
+    Drivers,
+
+    /// <summary>Pieces of memory do.</summary>
+    Blocks,
+}
+
+/// <summary>One thing that is wrong with a small dump.</summary>
+/// <param name="Fault">What kind.</param>
+/// <param name="Text">One line for people.</param>
+public readonly record struct TriageProblem(TriageFault Fault, string Text);
