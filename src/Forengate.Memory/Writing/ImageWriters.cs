@@ -5,5 +5,8 @@ public static class ImageWriters
 {
     public static IReadOnlyList<IImageWriter> All { get; } =
     [
+        new ElfCoreWriter(),
+        new RawImageWriter(),
+        new LimeWriter(),
     ];
 }
