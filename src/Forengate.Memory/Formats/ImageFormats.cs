@@ -7,5 +7,6 @@ internal static class ImageFormats
     [
         new ElfCoreFormat(),
         new CrashDumpFormat(),
+        new LimeFormat(),
     ];
 }
