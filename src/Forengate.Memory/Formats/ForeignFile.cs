@@ -16,8 +16,6 @@ internal static class ForeignFile
             return "it is a qcow2 disk image, not memory";
         if (head.StartsWith("KDMV"u8) || head.StartsWith("vhdxfile"u8) || head.StartsWith("conectix"u8))
             return "it is a virtual disk, not memory";
-        if (head.StartsWith("EMiL"u8))
-            return "it is a LiME dump, which is not read yet; convert it to raw or ELF";
         if (head.StartsWith("MZ"u8) && IsPortableExecutable(head))
             return "it is a Windows program, no memory image";
         if (head.StartsWith("MDMP"u8))

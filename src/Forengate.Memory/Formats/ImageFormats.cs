@@ -11,5 +11,6 @@ internal static class ImageFormats
         new LibvirtSaveFormat(),
         new PackedFormat(),
         new MigrationFormat(),
+        new LimeFormat(),
     ];
 }

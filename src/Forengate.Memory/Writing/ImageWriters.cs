@@ -7,5 +7,8 @@ public static class ImageWriters
     [
         KdumpWriter.WithZlib,
         KdumpWriter.WithZstd,
+        new ElfCoreWriter(),
+        new RawImageWriter(),
+        new LimeWriter(),
     ];
 }

@@ -32,7 +32,7 @@ public sealed class KdumpFormat : IImageFormat
         var remarks = new List<string>();
         var notes = ReadNotes(bytes, header, options.Limits, damage);
         var isOurs = header.SystemName == OwnName;
-        var ranges = RamOf(index, notes.IsQemu, isOurs, options.Limits, file.Path, remarks);
+        var ranges = RamOf(index, isOurs ? ElfMaker.Forengate : notes.Maker, options.Limits, file.Path, remarks);
         if (ranges.Length == 0)
             throw new ImageFormatException($"'{file.Path}' is a kdump without any memory in it{(damage.Count == 0 ? "" : $": {damage[0]}")}");
         TellDamage(header, index, damage);
@@ -71,7 +71,7 @@ public sealed class KdumpFormat : IImageFormat
     }
 
     /// <summary>The stretches that exist. What is no RAM but firmware or device memory is taken out of the index: a dump does not tell them apart, see docs/formats/elf-core.md.</summary>
-    private static PhysicalRange[] RamOf(KdumpIndex index, bool isQemu, bool isOurs, ImageLimits limits, string path, List<string> remarks)
+    private static PhysicalRange[] RamOf(KdumpIndex index, ElfMaker maker, ImageLimits limits, string path, List<string> remarks)
     {
         const ulong HighFrame = ElfCoreLayout.FourGiB >> Page.Shift;
         var ranges = new List<PhysicalRange>();
@@ -80,8 +80,7 @@ public sealed class KdumpFormat : IImageFormat
         {
             var end = exists.Next(start, isSet: false);
             var belowEnd = start < HighFrame ? Math.Min(end, HighFrame) : start;
-            // What we write ourselves was rid of it when it was read.
-            if (!isOurs && belowEnd > start && ElfCoreLayout.IsFirmware(start << Page.Shift, belowEnd << Page.Shift, hasGapBelow: true, isQemu))
+            if (belowEnd > start && ElfCoreLayout.IsFirmware(start << Page.Shift, belowEnd << Page.Shift, hasGapBelow: true, maker))
             {
                 remarks.Add($"{RangeOf(start, belowEnd)} was left out: firmware or device memory below 4 GiB, not RAM");
                 exists.Clear(start, belowEnd);
@@ -123,8 +122,8 @@ public sealed class KdumpFormat : IImageFormat
     {
         if (header.Version > KdumpLayout.NewestVersion)
             remarks.Add($"the dump is of version {header.Version}, newer than {KdumpLayout.NewestVersion}, the last that is known: what it has beyond that was not looked at");
-        if (notes.UnreadableQemuNotes != 0)
-            remarks.Add($"{notes.UnreadableQemuNotes} CPU notes by QEMU are cut short or of a version that is not known; their registers are unknown");
+        if (notes.UnreadableCpus != 0)
+            remarks.Add($"{notes.UnreadableCpus} CPU notes by QEMU are cut short or of a version that is not known; their registers are unknown");
         if (cpus == 0)
             remarks.Add("the dump has no notes of CPUs: all registers are unknown");
         else if (header.Cpus > cpus)
