@@ -38,7 +38,7 @@ internal sealed record TruthRun(Hex FirstPage, ulong Pages);
 
 internal sealed record TruthMemory(ulong Size, ulong LowSize, IReadOnlyList<TruthRun> Runs, Hex DescriptorVa, ulong NumberOfPages, Hex PfnDatabase);
 
-internal sealed record TruthPaging(Hex SystemDtb, Hex SystemPml4, int SelfMapIndex, Hex PteBase, bool KvaShadow, Hex LowStub);
+internal sealed record TruthPaging(Hex SystemDtb, Hex SystemPml4, int SelfMapIndex, Hex PteBase, bool KvaShadow, Hex LowStub, int Levels);
 
 internal sealed record TruthSection(string Name, Hex Rva, Hex Size, bool Discarded);
 
