@@ -90,7 +90,7 @@ internal sealed record PlantedFaults(string Name, FoundFaulty Found, Action<stri
         Bitmap("bitmap-no-signature", FoundFaulty.ByBoth, file => file[L.HeaderSize]++),
         Bitmap("bitmap-filler-attributes", FoundFaulty.ByCheckOnly, file => Letters(file, L.Attributes, 4)),
         Bitmap("bitmap-filler-runs", FoundFaulty.ByNone, file => Letters(file, L.PhysicalMemoryBlock, L.PhysicalMemoryBlockSize)),
-        Bitmap("bitmap-pages-one-more", FoundFaulty.ByCheckOnly, file => file[L.HeaderSize + CrashDumpBitmapLayout.Pages]++),
+        Bitmap("bitmap-pages-one-more", FoundFaulty.ByBoth, file => file[L.HeaderSize + CrashDumpBitmapLayout.Pages]++),
         Bitmap("bitmap-first-page-later", FoundFaulty.ByBoth, file => file[L.HeaderSize + CrashDumpBitmapLayout.FirstPage + 1] += 0x10),
         Bitmap("bitmap-bit-lost", FoundFaulty.ByBoth, file => file[L.HeaderSize + CrashDumpBitmapLayout.Bitmap] &= 0xFB),
         Bitmap("bitmap-short", FoundFaulty.ByBoth, file => file[L.HeaderSize + CrashDumpBitmapLayout.BitmapBits + 1] = 1),
