@@ -31,8 +31,8 @@ internal sealed class MeasuredImage(string name, string path)
     /// <summary>Bytes of guest memory a second in a pass for patterns over all of it.</summary>
     public double Pass => Median(_pass);
 
-    /// <summary>Of the bytes of the pages that were read and the hits of the pass: the same for two images of one memory.</summary>
-    public ulong Digest { get; private set; }
+    /// <summary>A digest of each page that was read, in order: the same for two images of one memory, but for what a dump's writer put there.</summary>
+    public List<ulong> Digests { get; } = [];
 
     public void Measure(int seed, bool counted)
     {
@@ -42,21 +42,19 @@ internal sealed class MeasuredImage(string name, string path)
         var pages = RandomPages(view.Memory, seed);
 
         clock.Restart();
-        var digest = Sum(view.Memory, pages);
+        Read(view.Memory, pages, Digests);
         var reads = pages.Length / clock.Elapsed.TotalSeconds;
 
         pages = RandomPages(view.Memory, seed + 1000);
         clock.Restart();
         var share = pages.Length / Environment.ProcessorCount;
-        Parallel.For(0, Environment.ProcessorCount, core => Sum(view.Memory, pages.AsSpan(core * share, share)));
+        Parallel.For(0, Environment.ProcessorCount, core => Read(view.Memory, pages.AsSpan(core * share, share), []));
         var parallel = pages.Length / clock.Elapsed.TotalSeconds;
 
         clock.Restart();
-        var hits = 0;
-        new MemoryPass { Patterns = Patterns, OnHit = _ => Interlocked.Increment(ref hits) }.Run(view.Memory);
+        new MemoryPass { Patterns = Patterns, OnHit = static _ => { } }.Run(view.Memory);
         var pass = view.Memory.Size / clock.Elapsed.TotalSeconds;
 
-        Digest = unchecked((Digest * 31) + digest + (ulong)hits);
         if (!counted)
             return;
         _open.Add(open);
@@ -78,18 +76,11 @@ internal sealed class MeasuredImage(string name, string path)
         return pages;
     }
 
-    private static ulong Sum(PhysicalMemory memory, ReadOnlySpan<PhysicalAddress> pages)
+    private static void Read(PhysicalMemory memory, ReadOnlySpan<PhysicalAddress> pages, List<ulong> digests)
     {
         Span<byte> buffer = stackalloc byte[Page.Size];
-        var sum = 0UL;
         foreach (var page in pages)
-        {
-            if (!memory.TryRead(page, buffer))
-                sum++;
-            else
-                sum = unchecked((sum * 31) + BitConverter.ToUInt64(buffer[64..]) + BitConverter.ToUInt64(buffer[4000..]));
-        }
-        return sum;
+            digests.Add(memory.TryRead(page, buffer) ? BitConverter.ToUInt64(buffer[64..]) ^ BitConverter.ToUInt64(buffer[4000..]) : ulong.MaxValue);
     }
 
     private static double Median(List<double> values)

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using Forengate.ImageReads;
 using Forengate.Memory;
@@ -35,6 +34,15 @@ foreach (var image in images)
         $"{image.Name,-14} {image.FileBytes >> 20,5} MiB {image.Open.TotalMilliseconds,6:n0} ms {image.Reads / 1000,8:n0} k/s   {image.Reads / first.Reads,8:n2} "
         + $"{image.ParallelReads / 1000,8:n0} k/s   {image.ParallelReads / first.ParallelReads,8:n2} {image.Pass / 1e9,7:n2} GB/s {image.Pass / first.Pass,8:n2}");
 }
-foreach (var image in images.Where(image => image.Digest != first.Digest))
-    Console.Error.WriteLine($"{image.Name} holds other bytes than {first.Name}: its figures are worth nothing");
-return images.All(image => image.Digest == first.Digest) ? 0 : 1;
+// A dump has its own contexts and debugger block in a few pages; more is another memory.
+const double Allowed = 0.001;
+var worthless = false;
+foreach (var image in images)
+{
+    var different = image.Digests.Zip(first.Digests, (left, right) => left != right).Count(differs => differs);
+    if (different <= first.Digests.Count * Allowed)
+        continue;
+    Console.Error.WriteLine($"{image.Name} differs from {first.Name} in {different} of {first.Digests.Count} pages: its figures are worth nothing");
+    worthless = true;
+}
+return worthless ? 1 : 0;
