@@ -12,14 +12,10 @@ internal static class ForeignFile
     {
         if (head.StartsWith("\u007fELF"u8))
             return "it is an ELF program or library, no core";
-        if (head.StartsWith("KDUMP   "u8) || head.StartsWith("makedumpfile"u8))
-            return "it is a kdump-compressed dump, which is not read yet; dump again as ELF (virsh dump --memory-only --format elf)";
         if (head.StartsWith((ReadOnlySpan<byte>)[(byte)'Q', (byte)'F', (byte)'I', 0xFB]))
             return "it is a qcow2 disk image, not memory";
         if (head.StartsWith("KDMV"u8) || head.StartsWith("vhdxfile"u8) || head.StartsWith("conectix"u8))
             return "it is a virtual disk, not memory";
-        if (head.StartsWith("EMiL"u8))
-            return "it is a LiME dump, which is not read yet; convert it to raw or ELF";
         if (head.StartsWith("MZ"u8) && IsPortableExecutable(head))
             return "it is a Windows program, no memory image";
         if (head.StartsWith("MDMP"u8))

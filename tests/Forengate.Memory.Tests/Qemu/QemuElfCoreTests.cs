@@ -91,7 +91,7 @@ public sealed class QemuElfCoreTests
             stream.SetLength(stream.Length - (40 << 20));
         using var view = ImageReader.Open(path);
         Assert.Equal(2, view.Cpus.Count);
-        Assert.Contains(view.Origin.Remarks, remark => remark.Contains("cut off", StringComparison.Ordinal));
+        Assert.Contains(view.Origin.Damage, remark => remark.Contains("cut off", StringComparison.Ordinal));
         AssertMemoryEquals(qemu, view.Memory, 0x100000, 16 << 20);
         Assert.Equal(PageState.Missing, view.Memory.StateOf(new PhysicalAddress(LongModeStub.AboveFourGiB)));
         Assert.Equal((ulong)(LowSize + HighSize), view.Memory.Size);
@@ -101,7 +101,7 @@ public sealed class QemuElfCoreTests
     /// <summary>As C prints %#x: zero goes bare.</summary>
     private static string Hash(ulong value) => value == 0 ? "0" : $"0x{value:x}";
 
-    private static QemuMachine StartLongMode()
+    internal static QemuMachine StartLongMode()
     {
         var qemu = LongModeMachine.Start("pc,max-ram-below-4g=32M");
         qemu.Command("stop");

@@ -78,7 +78,7 @@ internal static class MigrationImage
     private static View MakeView(MigrationStream stream, MigrationBytes bytes, MigrationSource source, ImageOpenOptions options)
     {
         if (!stream.HasRam)
-            throw new ImageFormatException($"'{source.Target}' holds no RAM that can be read: {stream.Damage.FirstOrDefault() ?? "the stream ends before it"}");
+            throw new ImageFormatException($"'{source.Target}' ({source.Format}) holds no RAM that can be read: {stream.Damage.FirstOrDefault() ?? "the stream ends before it"}");
         var cpus = MigrationCpus.Read(stream, stream.Remarks);
         var placement = Place(stream, bytes, cpus, source, options);
         var memory = new MigrationMemory(bytes, placement.Segments, stream.Deltas, options.Limits.CacheBytes);
