@@ -105,6 +105,63 @@ public sealed class SaveFileTests
         Assert.Equal((int)Math.Min(run.Range.Length, 1 << 20), view.Memory.Map(run.Range.Start, 1 << 20).Length);
     }
 
+    /// <summary>A machine with a DIMM and a virtio-mem device: their places come from the XML (the latter's from libvirt 9.4 on) or from the stream; either way they must be QEMU's own.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Memory_devices_lie_where_QEMU_has_them(bool newer)
+    {
+        const ulong Dimm = 1UL << 32, DimmSize = 128UL << 20;
+        if (newer)
+            NewerSystem.Require();
+        var folder = TwinFolders.New();
+        string In(string name) => Path.Combine(folder, name);
+        var noise = new byte[1 << 20];
+        new Random(9).NextBytes(noise);
+        File.WriteAllBytes(In("noise"), noise);
+        File.WriteAllText(
+            In("domain.xml"),
+            $"""
+            <domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+              <name>{Name}</name><maxMemory slots='4' unit='MiB'>1024</maxMemory><memory unit='MiB'>384</memory><vcpu>1</vcpu>
+              <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/><apic/></features>
+              <cpu><numa><cell id='0' cpus='0' memory='128' unit='MiB'/></numa></cpu>
+              <devices>
+                <controller type='usb' model='none'/><memballoon model='none'/>
+                <memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target></memory>
+                <memory model='virtio-mem'><target><size unit='MiB'>128</size><node>0</node><block unit='MiB'>2</block><requested unit='MiB'>0</requested></target></memory>
+              </devices>
+              <qemu:commandline><qemu:arg value='-device'/><qemu:arg value='loader,file={In("noise")},addr=0x{Dimm + (3 << 20):x},force-raw=on'/></qemu:commandline>
+            </domain>
+            """);
+        using var daemon = LibvirtDaemon.Start(In("lv"), "", newer ? NewerSystem.Runner : []);
+        LibvirtDomain.Virsh(daemon.Uri, ["create", In("domain.xml")]);
+        LibvirtDomain.Virsh(daemon.Uri, ["suspend", Name]);
+        LibvirtDomain.Virsh(daemon.Uri, ["qemu-monitor-command", Name, "--hmp", $"pmemsave 0x{Dimm:x} 0x{DimmSize:x} \"{In("dimm.raw")}\""]);
+        var devices = LibvirtDomain.Virsh(daemon.Uri, ["qemu-monitor-command", Name, "--hmp", "info memory-devices"]);
+        LibvirtDomain.Virsh(daemon.Uri, ["save", Name, In("save")]);
+        daemon.Stop();
+
+        using (var view = ImageReader.Open(In("save")))
+        {
+            Assert.Empty(view.Origin.Damage);
+            Assert.Contains("memdimm0", devices, StringComparison.Ordinal);
+            var dimm = view.Origin.Blocks.Single(block => block.Name == "memdimm0");
+            Assert.Equal([new PhysicalRange(new PhysicalAddress(Dimm), DimmSize)], dimm.Ranges);
+            Assert.Equal("domain XML", dimm.PlacedBy);
+            var expected = File.ReadAllBytes(In("dimm.raw"));
+            Assert.True(expected.AsSpan(3 << 20, noise.Length).SequenceEqual(noise));
+            var actual = new byte[expected.Length];
+            Assert.Equal(actual.Length, view.Memory.Read(new PhysicalAddress(Dimm), actual));
+            Assert.True(expected.AsSpan().SequenceEqual(actual));
+            // Nothing of it is plugged: wherever it is said to lie, no page of it may be passed off as memory.
+            var plugged = view.Origin.Blocks.Single(block => block.Name.EndsWith("memvirtiomem0", StringComparison.Ordinal));
+            foreach (var range in plugged.Ranges)
+                Assert.NotEqual(PageState.Present, view.Memory.StateOf(range.Start));
+        }
+        Directory.Delete(folder, recursive: true);
+    }
+
     private static string Image => TwinImages.Get("--build", "19041", "--cpus", "2", "--cpu-modes", "mixed", "--memory", $"{Megabytes}");
 
     private static IEnumerable<PageRun> Runs(PhysicalMemory memory, PhysicalRange range)

@@ -23,14 +23,15 @@ public sealed class QemuMigrationTests
         var path = QemuStreams.Migrate(qemu, capability);
         if (capability == "background-snapshot")
             qemu.Command("stop");
-        using var view = ImageReader.Open(path);
+        // Without a firmware that sets up PCI, q35's tables don't have the hole yet: the user says it then.
+        using var view = ImageReader.Open(path, new ImageOpenOptions { RawLowSize = machine == Q35 ? LowSize : null });
         Assert.Equal("QEMU migration stream", view.Origin.Format);
         Assert.Equal(machine == Q35 ? "pc-q35-7.2" : "pc-i440fx-7.2", view.Origin.Machine);
         Assert.Empty(view.Origin.Damage);
         Assert.Equal(packing, view.Origin.Packing);
         Assert.Equal((ulong)new FileInfo(path).Length, view.Origin.FileBytes);
         Assert.Equal(ConsistencyLevel.Instant, view.Consistency.Level);
-        Assert.Contains("ACPI", view.Origin.Blocks[0].PlacedBy, StringComparison.Ordinal);
+        Assert.Contains(machine == Q35 ? "user" : "ACPI", view.Origin.Blocks[0].PlacedBy, StringComparison.Ordinal);
         Assert.Equal([new PhysicalRange(default, LowSize), new PhysicalRange(new PhysicalAddress(1UL << 32), LowSize)], view.Memory.Ranges);
         QemuStreams.AssertMemoryEqual(qemu, view, 0x100000, LowSize - 0x100000);
         QemuStreams.AssertMemoryEqual(qemu, view, 1UL << 32, LowSize);
@@ -73,6 +74,32 @@ public sealed class QemuMigrationTests
         Assert.Empty(blocks["pc.bios"].Ranges);
 
         static PhysicalRange Range(ulong start, ulong length) => new(new PhysicalAddress(start), length);
+    }
+
+    /// <summary>The guest writes while its memory is sent: pages come again, as a whole or as changes, and the last version of each counts.</summary>
+    [Theory]
+    [InlineData(null)]
+    [InlineData("xbzrle")]
+    [InlineData("compress")]
+    public void Pages_that_come_again_are_read_as_they_came_last(string? capability)
+    {
+        using var qemu = LongModeMachine.Start(["qemu-system-x86_64"], WriterStub.Image(), Pc);
+        qemu.Command("migrate-set-parameters", new Dictionary<string, object?> { ["xbzrle-cache-size"] = 64L << 20 });
+        var path = QemuStreams.Migrate(qemu, capability, bandwidth: 24 << 20, meanwhile: () =>
+        {
+            Thread.Sleep(1500);
+            qemu.Command("stop");
+        });
+        using var view = ImageReader.Open(path);
+        Assert.Empty(view.Origin.Damage);
+        if (capability is not null)
+            Assert.Equal(capability == "compress" ? "zlib" : capability, view.Origin.Packing);
+        Assert.True(new FileInfo(path).Length > (7 << 20), "nothing came twice");
+        // The sender's dirty log under TCG may miss a write; what the stream holds is what another QEMU makes of it.
+        using var receiver = QemuStreams.Receive(Pc, path, capability);
+        QemuStreams.AssertMemoryEqual(receiver, view, 0x100000, LowSize - 0x100000);
+        QemuStreams.AssertMemoryEqual(receiver, view, 1UL << 32, LowSize);
+        QemuRegisters.AssertEqual(receiver, view.Cpus);
     }
 
     [Fact]

@@ -46,6 +46,9 @@ internal sealed class AcpiTables
     /// <summary>Where the hole below 4 GiB begins, which is where low RAM ends; null where no table says so.</summary>
     public ulong? HoleStart { get; private set; }
 
+    /// <summary>Where the SRAT's last RAM below 4 GiB ends; null where there is no SRAT.</summary>
+    public ulong? LowMemoryEnd => Memory.Where(memory => !memory.IsHotplug && memory.Start + memory.Length <= RamSplit.FourGiB).Select(memory => (ulong?)(memory.Start + memory.Length)).Max();
+
     /// <summary>The SRAT's enabled memory, in its order; empty where there is no SRAT.</summary>
     public List<AcpiMemory> Memory { get; } = [];
 

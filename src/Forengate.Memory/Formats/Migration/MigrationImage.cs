@@ -16,8 +16,7 @@ internal static class MigrationImage
     /// <exception cref="ImageFormatException">No stream, or nothing in it can be read.</exception>
     public static View Open(MappedFile file, long offset, long length, MigrationSource source, ImageOpenOptions options, CancellationToken cancellation)
     {
-        var input = new MappedInput(file, offset, length);
-        var stream = Read(input, options, input.End - offset, offset, cancellation);
+        var stream = options.CacheFolder is { } folder ? ReadOrRecall(folder, file, offset, length, options, cancellation) : Read(file, offset, length, options, cancellation);
         MappedRam.Index(file, stream, cancellation);
         return MakeView(stream, new MappedBytes(file), source, options);
     }
@@ -38,30 +37,55 @@ internal static class MigrationImage
         return MakeView(stream, bytes, source, options);
     }
 
+    private static MigrationStream Read(MappedFile file, long offset, long length, ImageOpenOptions options, CancellationToken cancellation)
+    {
+        var input = new MappedInput(file, offset, length);
+        return Read(input, options, input.End - offset, offset, cancellation);
+    }
+
     private static MigrationStream Read(MigrationInput input, ImageOpenOptions options, long total, long start, CancellationToken cancellation)
     {
-        var parser = new MigrationParser(
-            options.Limits,
-            position =>
-            {
-                cancellation.ThrowIfCancellationRequested();
-                options.Progress?.Report(new ImageOpenProgress("indexing", position - start, total));
-            },
-            new IndexBudget(options.Limits.IndexBytes));
+        var parser = new MigrationParser(options.Limits, Report, new IndexBudget(options.Limits.IndexBytes));
         parser.Read(input);
         return parser.Stream;
+
+        void Report(long position)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            options.Progress?.Report(new ImageOpenProgress("indexing", position - start, total));
+        }
+    }
+
+    /// <summary>Takes the index from a folder where it was kept, and reads only what is not RAM; or reads all, and keeps it.</summary>
+    private static MigrationStream ReadOrRecall(string folder, MappedFile file, long offset, long length, ImageOpenOptions options, CancellationToken cancellation)
+    {
+        var identity = KeptIndex.IdentityOf(file, offset, length);
+        var budget = new IndexBudget(options.Limits.IndexBytes);
+        if (KeptIndex.Load(folder, identity, options.Limits, budget, out var parts) is { } kept)
+        {
+            var parser = new MigrationParser(options.Limits, _ => cancellation.ThrowIfCancellationRequested(), budget, kept, parts);
+            parser.Read(new MappedInput(file, offset, length));
+            if (kept.Damage.Count == 0 && kept.Ended)
+                return kept;
+        }
+        var stream = Read(file, offset, length, options, cancellation);
+        // What is damaged may still be being written; mapped-ram needs no pass.
+        if (stream.Damage.Count == 0 && stream.RamEnded && stream.Blocks.TrueForAll(block => block.MappedRam is null) && KeptIndex.Save(folder, identity, stream) is { } trouble)
+            stream.Remarks.Add($"the index could not be kept in '{folder}': {trouble}");
+        return stream;
     }
 
     private static View MakeView(MigrationStream stream, MigrationBytes bytes, MigrationSource source, ImageOpenOptions options)
     {
         if (!stream.HasRam)
-            throw new ImageFormatException($"'{source.Target}' holds no RAM that can be read: {stream.Damage.FirstOrDefault() ?? "the stream ends before it"}");
+            throw new ImageFormatException($"'{source.Target}' ({source.Format}) holds no RAM that can be read: {stream.Damage.FirstOrDefault() ?? "the stream ends before it"}");
         var cpus = MigrationCpus.Read(stream, stream.Remarks);
         var placement = Place(stream, bytes, cpus, source, options);
         var memory = new MigrationMemory(bytes, placement.Segments, stream.Deltas, options.Limits.CacheBytes);
+        MissingPages.Report(stream, memory);
         return new View(
             memory, cpus,
-            new Consistency(cpus.Count == 0 ? ConsistencyLevel.MemoryOnly : ConsistencyLevel.Instant, "a migration stream holds the guest at the instant it was stopped"),
+            ConsistencyOf(stream, cpus.Count != 0),
             new ViewOrigin
             {
                 Target = source.Target,
@@ -79,6 +103,13 @@ internal static class MigrationImage
             });
     }
 
+    private static Consistency ConsistencyOf(MigrationStream stream, bool hasCpus) => (stream.RamEnded, hasCpus) switch
+    {
+        (true, true) => new Consistency(ConsistencyLevel.Instant, "a migration stream ends with the guest as it was when it was stopped"),
+        (true, false) => new Consistency(ConsistencyLevel.MemoryOnly, "a migration stream ends with the guest's memory as it was when it was stopped"),
+        _ => new Consistency(ConsistencyLevel.Smeared, "the stream's RAM has no end: if the guest ran while it was written, later versions of pages are missing"),
+    };
+
     /// <summary>Places RAM: by the user's word, by QEMU's own tables, by the machine type's rule; where only the rule is left, by the split that the CPUs' page tables fit.</summary>
     private static RamPlacement Place(MigrationStream stream, MigrationBytes bytes, IReadOnlyList<CpuState> cpus, MigrationSource source, ImageOpenOptions options)
     {
@@ -89,7 +120,7 @@ internal static class MigrationImage
             return placement;
         }
         var (low, how) = placement.AcpiLow is { } acpi
-            ? (acpi, $"RAM below 4 GiB ends at 0x{acpi:x}, where the PCI hole begins in QEMU's own ACPI tables (DSDT)")
+            ? (acpi, $"RAM below 4 GiB ends at 0x{acpi:x}, as QEMU's own ACPI tables have it")
             : (placement.RuleLow, $"RAM below 4 GiB ends at 0x{placement.RuleLow:x}, {placement.Rule}");
         placement.Place(low, how, source.Places);
         var best = Judge();

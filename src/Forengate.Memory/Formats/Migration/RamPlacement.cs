@@ -21,8 +21,12 @@ internal sealed class RamPlacement
     {
         _stream = stream;
         _acpi = acpi;
+        var leavesShared = stream.Capabilities.Contains(MigrationLayout.CapabilityIgnoreShared);
         foreach (var block in stream.Blocks)
         {
+            // Memory that others may share stays where it is, and the stream has none of it.
+            if (leavesShared && block.PagesSeen == 0)
+                block.Unsent = PageState.Excluded;
             var role = BlockNames.RoleOf(block.Name);
             if (role == BlockRole.Device && VirtioMemory.IsOne(stream, block))
             {
@@ -49,7 +53,7 @@ internal sealed class RamPlacement
     public string Rule { get; }
 
     /// <summary>RAM below 4 GiB as QEMU's tables have it; null where they say nothing that can be.</summary>
-    public ulong? AcpiLow => _acpi?.HoleStart is { } hole && (hole < Main.Size || hole >= RuleLow) ? Math.Min(hole, Main.Size) : null;
+    public ulong? AcpiLow => (_acpi?.LowMemoryEnd ?? _acpi?.HoleStart) is { } end && (end < Main.Size || end >= RuleLow) ? Math.Min(end, Main.Size) : null;
 
     /// <summary>Parts of blocks at their places: sorted, disjoint.</summary>
     public IReadOnlyList<MigrationMemory.Segment> Segments => _segments;
