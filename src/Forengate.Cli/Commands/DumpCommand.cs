@@ -44,7 +44,7 @@ internal static class DumpCommand
 
     private static List<string> Missing(DumpOutcome outcome)
     {
-        var missing = new List<string>([.. outcome.Result.Plan.Gaps, .. outcome.Examination.Inconsistencies]);
+        var missing = new List<string>([.. outcome.Examination.Damage, .. outcome.Result.Plan.Gaps, .. outcome.Examination.Inconsistencies]);
         if (outcome.Result.MissingPages > 0)
         {
             missing.Add($"{outcome.Result.MissingPages} pages had no bytes and are zeros in the dump: "
@@ -114,18 +114,11 @@ internal static class DumpCommand
             json.WriteEndObject();
         }
         json.WriteEndArray();
-        WriteLines(json, "disagreements", result.Plan.Disagreements);
-        WriteLines(json, "gaps", result.Plan.Gaps);
+        JsonLines.Write(json, "damage", outcome.Examination.Damage);
+        JsonLines.Write(json, "disagreements", result.Plan.Disagreements);
+        JsonLines.Write(json, "gaps", result.Plan.Gaps);
         json.WriteEndObject();
         json.Flush();
         output.WriteByte((byte)'\n');
-    }
-
-    private static void WriteLines(Utf8JsonWriter json, string name, IReadOnlyList<string> lines)
-    {
-        json.WriteStartArray(name);
-        foreach (var line in lines)
-            json.WriteStringValue(TerminalText.ReplaceLoneSurrogates(line));
-        json.WriteEndArray();
     }
 }
