@@ -8,5 +8,6 @@ internal static class ImageFormats
         new ElfCoreFormat(),
         new CrashDumpFormat(),
         new LimeFormat(),
+        new VmwareFormat(),
     ];
 }

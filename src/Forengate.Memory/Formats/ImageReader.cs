@@ -50,6 +50,13 @@ public sealed class ImageReader
             if (format is null && (options.RawLayout is not null || options.RawLowSize is not null))
                 format = raw;
             format ??= Array.Find(_formats, candidate => candidate.Recognizes(file.Span(0, HeadSize), file.Length));
+            // A .vmem is raw memory in pieces; the state beside it says where they belong, and what the registers hold.
+            if (format is null && VmwareFormat.StateOf(path) is { } state && Array.Exists(_formats, known => known.Name == VmwareFormat.FormatName))
+            {
+                var view = OpenImage(state, options with { Format = VmwareFormat.FormatName }, cancellation);
+                file.Dispose();
+                return view;
+            }
             if (format is null)
             {
                 if (RawImageFormat.WhyNot(path, head, file.Length) is { } reason)
