@@ -4,7 +4,9 @@ namespace Forengate.Memory;
 internal sealed class ElfCoreLayout
 {
     private const ulong TwoGiB = 1UL << 31;
-    private const ulong FourGiB = 1UL << 32;
+
+    /// <summary>Where RAM above the PCI hole begins, and firmware below it ends.</summary>
+    public const ulong FourGiB = 1UL << 32;
 
     /// <summary>Largest firmware flash a PC maps just below 4 GiB.</summary>
     private const ulong LargestFirmware = 16UL << 20;
@@ -51,7 +53,7 @@ internal sealed class ElfCoreLayout
         var reached = 0UL;
         foreach (var extent in stored)
         {
-            if (IsFirmware(extent, hasGapBelow: extent.Start.Value > reached, maker))
+            if (IsFirmware(extent.Start.Value, EndOf(extent), hasGapBelow: extent.Start.Value > reached, maker))
                 _leftOut.Add(new PhysicalRange(extent.Start, extent.Length));
             else
                 ram.Add(extent);
@@ -99,16 +101,16 @@ internal sealed class ElfCoreLayout
     }
 
     /// <summary>
-    /// A core names no kinds of memory. RAM of a PC below 4 GiB is one stretch from 0 (with the old holes below 1 MiB); what comes behind a gap from 2 GiB on lies in the PCI hole:
-    /// QEMU's BIOS at 0xfffc0000 or a display's frame buffer; VirtualBox' ROM and video memory. For cores by others only what ends exactly at 4 GiB and is small is taken for firmware.
+    /// A core names no kinds of memory, and neither does a kdump. RAM of a PC below 4 GiB is one stretch from 0 (with the old holes below 1 MiB); what comes behind a gap from 2 GiB on lies
+    /// in the PCI hole: QEMU's BIOS at 0xfffc0000 or a display's frame buffer; VirtualBox' ROM and video memory. For cores by others only what ends exactly at 4 GiB and is small is taken
+    /// for firmware.
     /// </summary>
-    private static bool IsFirmware(FileExtent extent, bool hasGapBelow, ElfMaker maker)
+    public static bool IsFirmware(ulong start, ulong end, bool hasGapBelow, ElfMaker maker)
     {
         // We write RAM only.
         if (maker == ElfMaker.Forengate)
             return false;
-        var (start, end) = (extent.Start.Value, EndOf(extent));
-        return hasGapBelow && start >= TwoGiB && end <= FourGiB && (maker is ElfMaker.Qemu or ElfMaker.VirtualBox || (end == FourGiB && extent.Length <= LargestFirmware));
+        return hasGapBelow && start >= TwoGiB && end <= FourGiB && (maker is ElfMaker.Qemu or ElfMaker.VirtualBox || (end == FourGiB && end - start <= LargestFirmware));
     }
 
     private static ulong EndOf(FileExtent extent) => extent.Start.Value + Math.Min(extent.Length, ulong.MaxValue - extent.Start.Value);
