@@ -43,6 +43,7 @@ public sealed class CrashDumpTests
             foreach (var name in new[] { "full-of-full", "full-of-bitmap" })
                 SameBytes(differences, name, In("full"), In(name));
             SameBytes(differences, "bitmap-of-full", In("bitmap"), In("bitmap-of-full"));
+            Cut(differences, twin.Truth, In("full"), In("cut"));
             if (DebuggerEngine.Accepted)
             {
                 foreach (var name in new[] { "bitmap", "bitmap-of-full", "full-of-bitmap" })
@@ -101,6 +102,27 @@ public sealed class CrashDumpTests
         Small(differences, twin.Truth, registers, In("m"));
         Directory.Delete(folder, recursive: true);
         differences.AssertNone();
+    }
+
+    /// <summary>A dump that was cut off is read as far as it goes; as a bitmap dump it says what it lacks, as a complete one it would have zeros there.</summary>
+    private static void Cut(Differences differences, TwinTruth truth, string whole, string cut)
+    {
+        // Little, because a twin's pool lies at the end of its memory, and the lists are to be whole.
+        const int LostBytes = 64 << 10;
+        File.Copy(whole, cut);
+        using (var file = File.OpenWrite(cut))
+            file.SetLength(file.Length - LostBytes);
+        using (var examination = Examination.Open(cut, new TargetOptions(), null, TestContext.Current.CancellationToken))
+        {
+            differences.Require("cut, damage", examination.Inconsistencies.Any(line => line.Contains("pages are missing", StringComparison.Ordinal)), string.Join(", ", examination.Inconsistencies));
+            TruthCheck.Lists(differences, truth, examination, "cut");
+        }
+        var outcome = DumpJob.Run(cut, $"{cut}-bitmap", new TargetOptions(), new DumpOptions { Kind = DumpKind.Bitmap }, null, TestContext.Current.CancellationToken);
+        differences.Expect("cut-bitmap, missing pages", (ulong)LostBytes / Page.Size, outcome.Result.MissingPages);
+        var report = DumpCheck.Of($"{cut}-bitmap", TestContext.Current.CancellationToken);
+        differences.None("cut-bitmap, check", report.Findings.Where(finding => finding.Severity != CheckSeverity.Note).Select(finding => finding.Text));
+        using var view = ImageReader.Open($"{cut}-bitmap");
+        differences.Expect("cut-bitmap, last page", PageState.Missing, view.Memory.StateOf(PhysicalAddress.FromFrame(truth.Memory.Runs[^1].FirstPage + truth.Memory.Runs[^1].Pages - 1)));
     }
 
     /// <returns>Pages that the plan changed.</returns>
