@@ -102,6 +102,30 @@ public sealed class QemuMigrationTests
         QemuRegisters.AssertEqual(receiver, view.Cpus);
     }
 
+    /// <summary>The same of QEMU 10, out of the root folder that eng/newer makes.</summary>
+    [Theory]
+    [InlineData("pc,max-ram-below-4g=32M", null)]
+    [InlineData("q35,max-ram-below-4g=32M", "background-snapshot")]
+    public void Stream_of_QEMU_10_equals_what_it_says(string machine, string? capability)
+    {
+        var newer = Testing.Checkout.PathOf("eng/newer");
+        Assert.SkipWhen(NewerQemu.WhyNot() is { } why, why);
+        using var qemu = LongModeMachine.Start([newer, "run", "qemu-system-x86_64"], RegisterStub.Image(), machine);
+        qemu.Command("stop");
+        var path = QemuStreams.Migrate(qemu, capability);
+        if (capability is not null)
+            qemu.Command("stop");
+        using var view = ImageReader.Open(path, new ImageOpenOptions { RawLowSize = machine == Q35 ? LowSize : null });
+        Assert.Empty(view.Origin.Damage);
+        Assert.StartsWith("pc-", view.Origin.Machine, StringComparison.Ordinal);
+        Assert.EndsWith("-10.0", view.Origin.Machine, StringComparison.Ordinal);
+        QemuStreams.AssertMemoryEqual(qemu, view, 0x100000, LowSize - 0x100000);
+        QemuStreams.AssertMemoryEqual(qemu, view, 1UL << 32, LowSize);
+        QemuRegisters.AssertEqual(qemu, view.Cpus);
+        QemuRegisters.AssertRestEqual(qemu, view.Cpus);
+        AssertStubRegisters(view.Cpus[0]);
+    }
+
     [Fact]
     public void The_32_bit_QEMU_has_registers_too()
     {

@@ -31,4 +31,7 @@ internal static class RegisterStub
 
     /// <summary>What is loaded from <see cref="LongModeStub.Code"/> on.</summary>
     public static byte[] Image() => SecondStage.Append(Convert.FromHexString(CodeHex));
+
+    /// <summary>What the stub loads into a YMM register: 32 bytes of a sequence, three bytes further for each register.</summary>
+    public static byte[] Vector(int register) => [.. Enumerable.Range(register * 3, 32).Select(i => (byte)((i * 37) + 11))];
 }
