@@ -36,6 +36,8 @@ internal static class InfoCommand
                     new ListingWriter<Fact>(Tables.Facts).Write(output, facts, format);
             }
             Run.Say(examination.Remarks);
+            if (!examination.CanList)
+                Run.Say(examination.Inconsistencies);
             return !examination.CanList
                 ? Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory")
                 : Run.Incomplete(examination.Inconsistencies);
