@@ -77,9 +77,8 @@ public sealed class Examination : IDisposable
         ? DriverList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
         : DriverList.Walk(Found, cancellation);
 
-<<<<<<< HEAD
     /// <summary>What is damaged or cut off in the image: what is read from it may not be all there was. Empty for a sound image and a live guest.</summary>
-    public IReadOnlyList<string> Damage => View.Origin.Damage;
+    public IReadOnlyList<string> Damage => [.. View.Origin.Damage, .. Small?.Damage ?? []];
 
     /// <summary>What went wrong while a live guest was held, known once this is disposed: someone continued it while it was read. Empty for files.</summary>
     public IReadOnlyList<string> Inconsistencies =>
@@ -87,13 +86,6 @@ public sealed class Examination : IDisposable
 
     internal static IReadOnlyList<string> InconsistenciesOf(ViewOrigin origin) =>
         [.. origin.Remarks.Where(remark => remark.StartsWith(InconsistentPrefix, StringComparison.Ordinal))];
-=======
-    /// <summary>
-    /// Why the results are not whole: what is damaged in an image, and what went wrong while a live guest was held, known once this is disposed (someone continued it while it was read).
-    /// </summary>
-    public IReadOnlyList<string> Inconsistencies =>
-        [.. View.Origin.Damage, .. Small?.Damage ?? [], .. View.Origin.Remarks.Where(remark => remark.StartsWith(InconsistentPrefix, StringComparison.Ordinal))];
->>>>>>> main
 
     public void Dispose()
     {

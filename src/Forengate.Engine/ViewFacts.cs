@@ -7,23 +7,14 @@ namespace Forengate.Engine;
 /// <summary>What a view is, told in the same form as what was found in it.</summary>
 public static class ViewFacts
 {
-<<<<<<< HEAD
     /// <summary>A memory in pieces has more than anyone reads.</summary>
     private const int RangesNamed = 32;
 
     /// <summary>Format, producer, consistency, memory, blocks, CPUs, damage: in the order a person asks.</summary>
     /// <param name="view">May be closed.</param>
     /// <param name="survey">Its memory, looked at while it was open.</param>
-    public static IEnumerable<Fact> Of(View view, MemorySurvey survey)
-=======
-    /// <summary>A kernel dump's memory is in thousands of pieces.</summary>
-    private const int RangesNamed = 64;
-
-    /// <summary>Format, ranges, CPUs, consistency: in the order a person asks.</summary>
-    /// <param name="view">The view.</param>
     /// <param name="cpus">Its CPUs, or those that its memory keeps (<see cref="Examination.Cpus"/>); null: the view's.</param>
-    public static IEnumerable<Fact> Of(View view, IReadOnlyList<CpuState>? cpus = null)
->>>>>>> main
+    public static IEnumerable<Fact> Of(View view, MemorySurvey survey, IReadOnlyList<CpuState>? cpus = null)
     {
         cpus ??= view.Cpus;
         var origin = view.Origin;
@@ -37,27 +28,18 @@ public static class ViewFacts
         if (origin.TakenAt is { } taken)
             yield return new Fact("taken", taken.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture) + " UTC", origin.Format);
         yield return new Fact("consistency", ConsistencyName(view.Consistency.Level), view.Consistency.Reason);
-<<<<<<< HEAD
         foreach (var fact in OfMemory(view, survey))
             yield return fact;
         foreach (var block in origin.Blocks)
             yield return new Fact("block", $"{block.Name}, {block.Length >> 10} KiB" + (block.Ranges.Count == 0 ? "" : $" at {string.Join(", ", block.Ranges.Take(RangesNamed))}"), block.PlacedBy);
-        yield return view.Cpus.Count == 0
-=======
-        yield return new Fact("memory", $"{view.Memory.Size >> 20} MiB in {view.Memory.Ranges.Count} range(s)", "sum of the ranges");
-        foreach (var range in view.Memory.Ranges.Take(RangesNamed))
-            yield return new Fact("range", range.ToString(), $"{range.PageCount} pages");
-        if (view.Memory.Ranges.Count > RangesNamed)
-            yield return new Fact("ranges", $"{view.Memory.Ranges.Count - RangesNamed} more", "--output json lists all");
         yield return cpus.Count == 0
->>>>>>> main
             ? new Fact("CPUs", null, "the source has no registers")
             : new Fact("CPUs", cpus.Count.ToString(CultureInfo.InvariantCulture), cpus[0].Source ?? origin.Format);
         foreach (var cpu in cpus)
             yield return new Fact($"CPU {cpu.Index}", Summary(cpu), Privilege(cpu));
-        foreach (var group in view.Cpus.GroupBy(cpu => string.Join(", ", CpuRegisterGroups.Unknown(cpu))))
+        foreach (var group in cpus.GroupBy(cpu => string.Join(", ", CpuRegisterGroups.Unknown(cpu))))
         {
-            var which = group.Count() == view.Cpus.Count ? "every CPU" : $"CPU {string.Join(", ", group.Select(cpu => cpu.Index))}";
+            var which = group.Count() == cpus.Count ? "every CPU" : $"CPU {string.Join(", ", group.Select(cpu => cpu.Index))}";
             yield return new Fact("registers", group.Key.Length == 0 ? "all are known" : $"unknown: {group.Key}", which);
         }
         foreach (var damage in origin.Damage)

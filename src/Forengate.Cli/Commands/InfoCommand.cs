@@ -28,11 +28,7 @@ internal static class InfoCommand
                 examination.ThrowIfVanished();
             }
             progress.Clear();
-<<<<<<< HEAD
-            Fact[] facts = [.. ViewFacts.Of(examination.View, survey), .. examination.Windows.Facts];
-=======
-            Fact[] facts = [.. ViewFacts.Of(examination.View, examination.Cpus), .. examination.Windows.Facts];
->>>>>>> main
+            Fact[] facts = [.. ViewFacts.Of(examination.View, survey, examination.Cpus), .. examination.Windows.Facts];
             using (var output = Console.OpenStandardOutput())
             {
                 var format = result.GetValue(shared.Output);
@@ -42,14 +38,8 @@ internal static class InfoCommand
                     new ListingWriter<Fact>(Tables.Facts).Write(output, facts, format);
             }
             Run.Say(examination.Remarks);
-<<<<<<< HEAD
             var exit = Run.Incomplete([.. examination.Damage, .. examination.Inconsistencies]);
-            return examination.Windows.System is null ? Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory") : exit;
-=======
-            return !examination.CanList
-                ? Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory")
-                : Run.Incomplete(examination.Inconsistencies);
->>>>>>> main
+            return examination.CanList ? exit : Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory");
         }));
         return command;
     }
@@ -59,11 +49,7 @@ internal static class InfoCommand
     {
         using var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
         json.WriteStartObject();
-<<<<<<< HEAD
-        ViewJson.Write(json, examination.View, survey);
-=======
-        WriteView(json, examination.View, examination.Cpus);
->>>>>>> main
+        ViewJson.Write(json, examination.View, survey, examination.Cpus);
         if (examination.Windows.System is { } system)
             WriteWindows(json, system);
         else
@@ -82,49 +68,6 @@ internal static class InfoCommand
         json.WriteEndObject();
         json.Flush();
         output.WriteByte((byte)'\n');
-    }
-
-<<<<<<< HEAD
-=======
-    private static void WriteView(Utf8JsonWriter json, View view, IReadOnlyList<CpuState> cpus)
-    {
-        json.WriteStartObject("view");
-        Cell.Text(view.Origin.Target).WriteTo(json, "target");
-        Cell.Text(view.Origin.Format).WriteTo(json, "format");
-        Cell.Text(view.Origin.Producer).WriteTo(json, "producer");
-        Cell.Time(view.Origin.TakenAt).WriteTo(json, "takenAt");
-        Cell.Text(view.Consistency.Level switch
-        {
-            ConsistencyLevel.Instant => "instant",
-            ConsistencyLevel.MemoryOnly => "memoryOnly",
-            ConsistencyLevel.Smeared => "smeared",
-            _ => "unknown",
-        }).WriteTo(json, "consistency");
-        json.WriteNumber("memoryBytes", view.Memory.Size);
-        json.WriteStartArray("ranges");
-        foreach (var range in view.Memory.Ranges)
-        {
-            json.WriteStartObject();
-            Cell.Address(range.Start.Value).WriteTo(json, "start");
-            Cell.Address(range.End.Value).WriteTo(json, "end");
-            json.WriteEndObject();
-        }
-        json.WriteEndArray();
-        json.WriteStartArray("cpus");
-        foreach (var cpu in cpus)
-        {
-            json.WriteStartObject();
-            json.WriteNumber("index", cpu.Index);
-            Cell.Address(cpu.Rip).WriteTo(json, "rip");
-            Cell.Address(cpu.Rsp).WriteTo(json, "rsp");
-            Cell.Address(cpu.Cr3).WriteTo(json, "cr3");
-            Cell.Address(cpu.Gs?.Base).WriteTo(json, "gsBase");
-            Cell.Address(cpu.KernelGsBase).WriteTo(json, "kernelGsBase");
-            Cell.Number(cpu.Cpl).WriteTo(json, "privilege");
-            json.WriteEndObject();
-        }
-        json.WriteEndArray();
-        json.WriteEndObject();
     }
 
     private static void WriteSmall(Utf8JsonWriter json, SmallDump small)
@@ -151,7 +94,6 @@ internal static class InfoCommand
         json.WriteEndObject();
     }
 
->>>>>>> main
     private static void WriteWindows(Utf8JsonWriter json, WindowsSystem system)
     {
         json.WriteStartObject("windows");

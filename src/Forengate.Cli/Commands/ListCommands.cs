@@ -49,13 +49,9 @@ internal static class ListCommands
                 ? Examination.OpenWhole(target, options, progress.AsProgress(), cancellation)
                 : Examination.Open(target, options, progress.AsProgress(), cancellation))
             {
-<<<<<<< HEAD
-                if (examination.Windows.System is null)
+                if (!examination.CanList)
                 {
                     Run.Say(examination.Damage);
-=======
-                if (!examination.CanList)
->>>>>>> main
                     return Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory");
                 }
                 listing = list(examination, result, byScan, progress.AsProgress(), cancellation);

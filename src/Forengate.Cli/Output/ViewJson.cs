@@ -6,7 +6,7 @@ namespace Forengate.Cli.Output;
 /// <summary>A view as the JSON object <c>view</c> of <c>info</c>: docs/commands/info.md has its fields. Add, never rename.</summary>
 internal static class ViewJson
 {
-    public static void Write(Utf8JsonWriter json, View view, MemorySurvey survey)
+    public static void Write(Utf8JsonWriter json, View view, MemorySurvey survey, IReadOnlyList<CpuState> cpus)
     {
         var origin = view.Origin;
         json.WriteStartObject("view");
@@ -50,7 +50,7 @@ internal static class ViewJson
         }
         json.WriteEndArray();
         json.WriteStartArray("cpus");
-        foreach (var cpu in view.Cpus)
+        foreach (var cpu in cpus)
             WriteCpu(json, cpu);
         json.WriteEndArray();
         JsonLines.Write(json, "damage", origin.Damage);

@@ -84,9 +84,9 @@ public sealed class ImageReader
         if (asked is not null and not RawImageFormat && !asked.Recognizes(head, file.Length))
             throw new ImageFormatException($"'{file.Path}' is no {asked.Name} image; leave the format away to have it found by content");
         var format = asked;
-        // Who says where the parts of raw memory lie says that it is raw, packed or not.
+        // Who says where the parts of raw memory lie says that it is raw, packed or not; where low RAM ends may also be said of a format that leaves it open.
         if (format is null && (options.RawLayout is not null || options.RawLowSize is not null))
-            format = Array.Find(_formats, candidate => candidate is PackedFormat && candidate.Recognizes(file.Span(0, HeadSize), file.Length)) ?? new RawImageFormat();
+            format = Array.Find(_formats, candidate => (candidate is PackedFormat || (options.RawLayout is null && candidate.TakesLowSize)) && candidate.Recognizes(file.Span(0, HeadSize), file.Length)) ?? new RawImageFormat();
         format ??= Array.Find(_formats, candidate => candidate.Recognizes(file.Span(0, HeadSize), file.Length));
         if (format is null)
         {
