@@ -116,7 +116,7 @@ public sealed class Examination : IDisposable
         var view = OpenView(target, options, wholeOrHeld, progress, cancellation);
         try
         {
-            if (guest is null && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
+            if (!GuestTarget.TryParse(target, out _) && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
             {
                 using var dump = TriageDump.Open(target);
                 var small = SmallDumpReader.Read(dump, ProfileStore.Carried);
