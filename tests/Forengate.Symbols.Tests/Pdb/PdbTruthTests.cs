@@ -40,7 +40,7 @@ public sealed class PdbTruthTests
         Assert.Equal((596, 6114), (types, fields));
         Assert.InRange(bits, 900, int.MaxValue);
         Assert.Equal(types, pdb.Types.Count());
-        Assert.Equal(469, pdb.Types.Count(type => !type.Name.StartsWith("__anonymous", StringComparison.Ordinal)));
+        Assert.Equal(494, pdb.Types.Count(type => !type.Name.StartsWith("__anonymous", StringComparison.Ordinal)));
         Assert.Empty(pdb.Damage);
     }
 
