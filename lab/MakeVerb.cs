@@ -19,8 +19,11 @@ internal static class MakeVerb
           --processes N     1 to 5000 (40)          --threads N        most a process has (4)
           --drivers N       2 to 200 (60)           --kva on|off       (on)       --kdbg plain|encoded (encoded)
           --hidden N        processes unlinked (1)  --hidden-drivers N (1)        --exited N (2)       --spare N (4)
+          --levels 4|5      of page tables; 5 with CR4.LA57, from build 20348 on (4)
           --fill PERCENT    of free RAM (0)         --bugcheck CODE,P1,P2,P3,P4   (hex)
           --note            the dump header that virtio-win's fwcfg driver leaves for QEMU's win-dmp; start it with --vmcoreinfo
+          --shuffle SEED    fields of the kernel's private structures and its globals lie elsewhere: a kernel no table knows; truth.json has the layouts
+          --hide-build      another PDB, time stamp and image size: a build no list has, with layouts as they are
           --raw             DIR/memory.raw too: a flat file by guest-physical address, for readers of images
         """;
 
@@ -36,9 +39,8 @@ internal static class MakeVerb
             {
                 raw = true;
             }
-            else if (name == "--note")
+            else if (TryFlag(ref options, name))
             {
-                options = options with { Note = true };
             }
             else if (name.StartsWith("--", StringComparison.Ordinal))
             {
@@ -59,6 +61,18 @@ internal static class MakeVerb
             throw new UsageException("twin make needs a folder to write to");
         Write(ImageBuilder.Build(options, KernelCatalog.Load(options.Build), GuestCode.Assemble), folder, raw);
         return 0;
+    }
+
+    /// <summary>Sets an option that takes no value; false when it is none of them.</summary>
+    public static bool TryFlag(ref TwinOptions options, string name)
+    {
+        if (name == "--note")
+            options = options with { Note = true };
+        else if (name == "--hide-build")
+            options = options with { HideBuild = true };
+        else
+            return false;
+        return true;
     }
 
     /// <summary>Sets one option by its name on the command line.</summary>
@@ -87,6 +101,8 @@ internal static class MakeVerb
         "--exited" => options with { ExitedProcesses = (int)Number(name, value) },
         "--spare" => options with { SpareProcesses = (int)Number(name, value) },
         "--fill" => options with { FillPercent = (int)Number(name, value) },
+        "--levels" => options with { Levels = (int)Number(name, value) },
+        "--shuffle" => options with { Shuffle = Number(name, value) },
         "--bugcheck" => options with { Bugcheck = ParseBugcheck(name, value) },
         _ => throw new UsageException($"{name} is no option of 'twin make'"),
     };

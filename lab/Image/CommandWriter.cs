@@ -58,15 +58,9 @@ internal sealed class CommandWriter(KernelTables tables, AddressSpace space, Ker
     private void Exit(TwinProcess process)
     {
         var exit = TwinClock.Now + 10_000_000UL * (ulong)(_commands.Count + 1);
-        var writes = new List<(ulong, ulong)>
-        {
-            (process.Eprocess + Offset("ExitTime"), exit),
-            Patch(process.Eprocess + Offset("ActiveThreads"), 0),
-            Patch(process.Eprocess + Offset("ExitStatus"), 0),
-            Patch(process.Eprocess + Offset("Pcb.Header.SignalState"), 1),
-            (process.Eprocess + Offset("Peb"), 0),
-            (process.Eprocess + Offset("ObjectTable"), 0),
-        };
+        var writes = new List<(ulong, ulong)>();
+        foreach (var (field, value) in new[] { ("ExitTime", exit), ("Peb", 0UL), ("ObjectTable", 0UL), ("ActiveThreads", 0UL), ("ExitStatus", 0UL), ("Pcb.Header.SignalState", 1UL) })
+            writes.Add(Patch(process.Eprocess, field, value, writes));
         Add(CommandTable.Remove, "exit", process, exit, writes);
     }
 
@@ -76,8 +70,19 @@ internal sealed class CommandWriter(KernelTables tables, AddressSpace space, Ker
         _entries.Add((kind, process.ActiveProcessLinks, writes));
     }
 
-    /// <summary>A qword write that changes only the first four bytes at an address.</summary>
-    private (ulong, ulong) Patch(ulong va, uint value) => (va, space.ReadU64(va) & 0xFFFFFFFF_00000000 | value);
-
-    private ulong Offset(string path) => (ulong)tables.OffsetOf("_EPROCESS", path);
+    /// <summary>
+    /// The guest writes qwords only, so a smaller field goes in with its neighbours: with what they hold, or what the writes before have given them. The qword is the aligned one, which lies in one page.
+    /// </summary>
+    private (ulong Va, ulong Value) Patch(ulong eprocess, string path, ulong value, List<(ulong Va, ulong Value)> before)
+    {
+        var field = tables.Field("_EPROCESS", path);
+        var va = eprocess + (ulong)field.Offset;
+        var start = va & ~7UL;
+        var old = before.Where(w => w.Va == start).Select(w => (ulong?)w.Value).LastOrDefault() ?? space.ReadU64(start);
+        if (field.Size == 8)
+            return (va, value);
+        var shift = (int)(va - start) * 8;
+        var mask = ((1UL << field.Size * 8) - 1) << shift;
+        return (start, old & ~mask | value << shift);
+    }
 }

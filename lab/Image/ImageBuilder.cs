@@ -7,6 +7,8 @@ namespace Forengate.Lab.Image;
 internal sealed class ImageBuilder
 {
     private const int MostSegments = 48;
+    /// <summary>Windows Server 2022 was the first with five levels (Lenovo Press LP1911, 2024).</summary>
+    private const int FirstFiveLevelBuild = 20348;
     private const ulong LargePage = 0x200000;
     private readonly TwinOptions _options;
     private readonly KernelTables _tables;
@@ -24,8 +26,8 @@ internal sealed class ImageBuilder
         _random = new SeededRandom(options.Seed * 1_000_003 + (ulong)tables.Family);
         _ram = new GuestRam(options.MemorySize, options.EffectiveLowSize);
         _memory = new PhysicalAllocator(_ram, _random);
-        _pageTables = new PageTables(_memory);
-        _layout = new KernelLayout(tables.Family, _random);
+        _pageTables = new PageTables(_memory, options.Levels);
+        _layout = new KernelLayout(tables.Family, _random, options.Levels);
         // Boot takes the system's PML4 from the first pages above 1 MiB; real ones are seen at 0x187000 (7) and 0x1a7000 to 0x1ad000 (later).
         var root = tables.Family < 9200 ? 0x187000UL : 0x1A7000 + _random.Next(7) * GuestRam.PageSize;
         _system = new AddressSpace(_memory, _pageTables, root);
@@ -36,6 +38,12 @@ internal sealed class ImageBuilder
     public static TwinImage Build(TwinOptions options, KernelTables tables, Func<GuestCodeAddresses, GuestCodeImage> assemble)
     {
         options.Check();
+        if (options.Levels == 5 && tables.Family < FirstFiveLevelBuild)
+            throw new ImageException($"Windows {tables.Build.Version} has no five-level paging: builds from {FirstFiveLevelBuild} (Server 2022) on do");
+        if (options.Shuffle is { } seed)
+            tables = LayoutShuffle.Apply(tables, seed);
+        else if (options.HideBuild)
+            tables = tables.Changed(BuildDisguise.Of(tables.Build, options.Seed));
         return new ImageBuilder(options, tables).Build(assemble);
     }
 
@@ -215,7 +223,7 @@ internal sealed class ImageBuilder
         var userEnd = _tables.Family < 9200 ? 0x7FF_FFFF0000UL : 0x7FFF_FFFF0000UL;
         kernel.SetU64("MmUserProbeAddress", userEnd);
         kernel.SetU64("MmHighestUserAddress", userEnd - 1);
-        kernel.SetU64("MmSystemRangeStart", _tables.Family < 9200 ? 0xFFFF0800_00000000 : 0xFFFF8000_00000000);
+        kernel.SetU64("MmSystemRangeStart", _options.Levels == 5 ? 0xFF000000_00000000 : _tables.Family < 9200 ? 0xFFFF0800_00000000 : 0xFFFF8000_00000000);
         foreach (var list in new[] { "KeBugCheckCallbackListHead", "ExpSystemResourcesList", "IopErrorLogListHead", "MmLoadedUserImageList" })
             kernel.EmptyList(list, optional: true);
         if (_options.Bugcheck is not { } bugcheck)

@@ -42,9 +42,14 @@ internal sealed class KernelImage
     public ulong Base { get; }
     public uint Size { get; }
     public uint Timestamp { get; }
+    /// <summary>The kernel for five levels is a file of its own, ntkrla57.exe, loaded under the usual name.</summary>
+    public string PdbName => _space.Tables.Levels == 5 ? "ntkrla57.pdb" : "ntkrnlmp.pdb";
     public uint EntryPoint => _tables.Symbol("KiSystemStartup");
     public IReadOnlyList<PeSection> Sections { get; }
     public PeSection KvaCode => Sections.First(s => s.Name == "KVASCODE");
+
+    /// <summary>Whether the build's data lie behind all its code, at a large page of their own: so from 19041 on.</summary>
+    public static bool DataComesLast(KernelTables tables) => tables.Symbol("KdDebuggerDataBlock") > LargePage * 5;
 
     /// <summary>Offset in the KPRCB of the page KVA shadow shares: it begins with KernelDirectoryTableBase.</summary>
     public ulong PrcbKernelTable => (ulong)_tables.OffsetOf("_KPRCB", "KernelDirectoryTableBase");
@@ -86,7 +91,7 @@ internal sealed class KernelImage
         var exports = _exports.Where(_tables.HasSymbol).ToDictionary(e => e, _tables.Symbol);
         var edata = Sections.First(s => s.Name == ".edata");
         var directory = PeImage.ExportDirectory(edata.Rva, "ntoskrnl.exe", Timestamp, exports);
-        var debug = PeImage.Debug(DebugDirectory, Timestamp, _tables.Build.GuidBytes(), _tables.Build.Age, "ntkrnlmp.pdb");
+        var debug = PeImage.Debug(DebugDirectory, Timestamp, _tables.Build.GuidBytes(), _tables.Build.Age, PdbName);
         var pe = new PeImage
         {
             Size = Size,
@@ -156,8 +161,7 @@ internal sealed class KernelImage
         var starts = new List<(string Name, uint Rva, uint Characteristics)> { (".text", 0x1000, PeSection.Code | PeSection.NotPaged) };
         var kva = Floor("KiDivideErrorFaultShadow");
         var kvaEnd = Align(Math.Max(_tables.Symbol("KiSystemCall64Shadow") + 0x100 + CodeRoom, _tables.Symbol("KiIsrThunkShadow") + 0x800), 0x1000);
-        var dataFirst = _tables.Symbol("KdDebuggerDataBlock") > LargePage * 5;
-        if (dataFirst)
+        if (DataComesLast(_tables))
         {
             // From 19041 on the constants come first and the rest begins at large-page boundaries.
             starts[0] = (".rdata", 0x1000, PeSection.ReadOnlyData | PeSection.NotPaged);

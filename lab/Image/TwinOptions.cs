@@ -32,6 +32,8 @@ internal sealed record TwinOptions
     /// <summary>Most threads a process has.</summary>
     public int Threads { get; init; } = 4;
     public int Drivers { get; init; } = 60;
+    /// <summary>Levels of the page tables: 4, or 5 with CR4.LA57.</summary>
+    public int Levels { get; init; } = 4;
     /// <summary>Null takes what such a Windows does by default on a PC of its time: on.</summary>
     public bool KvaShadow { get; init; } = true;
     public bool KdbgEncoded { get; init; } = true;
@@ -44,6 +46,10 @@ internal sealed record TwinOptions
     public Bugcheck? Bugcheck { get; init; }
     /// <summary>A driver in the guest has left a dump header for QEMU's win-dmp.</summary>
     public bool Note { get; init; }
+    /// <summary>Moves the fields of the kernel's private structures, and its globals, by this seed: a kernel no table knows (<see cref="Tables.LayoutShuffle"/>).</summary>
+    public ulong? Shuffle { get; init; }
+    /// <summary>Gives the kernel another PDB, time stamp and size, so that its build is in no list though its layouts are real.</summary>
+    public bool HideBuild { get; init; }
 
     /// <summary>QEMU's pc machine (hw/i386/pc_piix.c): below 3.5 GiB all RAM is low, else 3 GiB are.</summary>
     public ulong EffectiveLowSize => LowSize != 0 ? Math.Min(LowSize, MemorySize) : MemorySize < 0xE000_0000 ? MemorySize : 0xC000_0000;
@@ -60,6 +66,7 @@ internal sealed record TwinOptions
     {
         Require(MemorySize is >= 128 * MiB and <= 8192 * MiB && MemorySize % (2 * MiB) == 0, "memory must be 128 to 8192 MiB, an even number");
         Require(EffectiveLowSize >= 64 * MiB && EffectiveLowSize <= 0xE000_0000 && EffectiveLowSize % (2 * MiB) == 0, "memory below the hole must be 64 to 3584 MiB, an even number");
+        Require(Levels is 4 or 5, "4 or 5 levels of page tables");
         Require(CpuCount is >= 1 and <= 64, "1 to 64 CPUs");
         Require(Processes is >= 1 and <= 5000, "1 to 5000 processes");
         Require(Threads is >= 1 and <= 64, "1 to 64 threads a process");

@@ -31,10 +31,13 @@ internal static class BootPlanCheck
             Check(plan, plan.Cpus[i], i);
     }
 
+    /// <summary>Whether the CPUs walk five levels of page tables.</summary>
+    public static bool HasFiveLevels(BootPlan plan) => (plan.Cpus[0].Cr4 & Cr4La57) != 0;
+
     private static void Check(BootPlan plan, CpuStart cpu, int index)
     {
         Require(cpu.Index == index, $"CPU {cpu.Index} stands at place {index}");
-        Require((cpu.Cr4 & Cr4La57) == 0, $"CPU {index} wants 5-level paging, the ROM has 4 levels");
+        Require(((cpu.Cr4 ^ plan.Cpus[0].Cr4) & Cr4La57) == 0, $"CPU {index} and CPU 0 disagree about five-level paging, which is chosen before long mode");
         Require(cpu.Xmm6To9 is null or { Length: 64 }, $"CPU {index} has {cpu.Xmm6To9?.Length} bytes for XMM6 to XMM9, 64 are needed");
         PageTable(plan, cpu.Cr3);
         PageTable(plan, cpu.KernelCr3);

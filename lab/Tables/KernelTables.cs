@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace Forengate.Lab.Tables;
 
 /// <summary>
@@ -7,6 +9,9 @@ internal sealed class KernelTables
 {
     private readonly IReadOnlyDictionary<string, KernelType> _types;
     private readonly IReadOnlyDictionary<string, uint> _symbols;
+    private Func<KernelType, KernelType>? _moveType;
+    private Func<uint, uint>? _moveSymbol;
+    private readonly Dictionary<string, KernelType> _moved = new(StringComparer.Ordinal);
 
     public KernelTables(KernelBuild build, uint lastSymbol, IReadOnlyDictionary<string, KernelType> types, IReadOnlyDictionary<string, uint> symbols)
     {
@@ -15,6 +20,10 @@ internal sealed class KernelTables
         _types = types;
         _symbols = symbols;
     }
+
+    /// <summary>Tables of the same kernel under another name, with types and globals moved.</summary>
+    public KernelTables Changed(KernelBuild build, Func<KernelType, KernelType>? moveType = null, Func<uint, uint>? moveSymbol = null) =>
+        new(build, moveSymbol?.Invoke(LastSymbol) ?? LastSymbol, _types, _symbols) { _moveType = moveType, _moveSymbol = moveSymbol };
 
     public KernelBuild Build { get; }
 
@@ -42,7 +51,7 @@ internal sealed class KernelTables
 
     public KernelType Type(string name)
     {
-        if (!_types.TryGetValue(name, out var type))
+        if (!TryType(name, out var type))
             throw new TableException($"kernel {Build.Version} has no type {name}");
         Use.NoteType(name);
         return type;
@@ -71,7 +80,7 @@ internal sealed class KernelTables
         var parts = path.Split('.');
         for (var i = 0; i < parts.Length; i++)
         {
-            if (current is null || !_types.TryGetValue(current, out var layout))
+            if (current is null || !TryType(current, out var layout))
                 return false;
             var name = parts[i];
             var index = -1;
@@ -112,6 +121,18 @@ internal sealed class KernelTables
         if (!_symbols.TryGetValue(name, out rva))
             return false;
         Use.NoteSymbol(name);
+        if (_moveSymbol is not null)
+            rva = _moveSymbol(rva);
+        return true;
+    }
+
+    private bool TryType(string name, [NotNullWhen(true)] out KernelType? type)
+    {
+        if (!_types.TryGetValue(name, out type) || _moveType is null)
+            return type is not null;
+        if (!_moved.TryGetValue(name, out var moved))
+            _moved.Add(name, moved = _moveType(type));
+        type = moved;
         return true;
     }
 }

@@ -1,6 +1,7 @@
 using System.Text;
 using Forengate.Lab.Image;
 using Forengate.Lab.Machine;
+using Forengate.Lab.Tables;
 
 namespace Forengate.Lab.Truth;
 
@@ -24,11 +25,11 @@ internal static class TruthBuilder
         return new TruthDocument
         {
             Options = new TruthOptions(options.Build, options.Seed, options.MemorySize, options.EffectiveLowSize, options.CpuCount, options.CpuModes.ToString().ToLowerInvariant(), options.Processes, options.Threads,
-                options.Drivers, options.KvaShadow, options.KdbgEncoded, options.HiddenProcesses, options.HiddenDrivers, options.ExitedProcesses, options.SpareProcesses, options.FillPercent),
-            Build = new TruthBuild(build.Version, build.Major, build.Minor, build.Build, image.BuildLab, image.BuildLabEx, build.Guid, build.Age, "ntkrnlmp.pdb", image.Kernel.Timestamp, server.ProductType, server.SuiteMask),
+                options.Drivers, options.KvaShadow, options.KdbgEncoded, options.HiddenProcesses, options.HiddenDrivers, options.ExitedProcesses, options.SpareProcesses, options.FillPercent, options.Shuffle, options.HideBuild),
+            Build = new TruthBuild(build.Version, build.Major, build.Minor, build.Build, image.BuildLab, image.BuildLabEx, build.Guid, build.Age, image.Kernel.PdbName, image.Kernel.Timestamp, server.ProductType, server.SuiteMask),
             Memory = new TruthMemory(image.Ram.Size, image.Ram.LowSize, image.Runs.Select(r => new TruthRun(r.FirstPage, r.Pages)).ToArray(),
                 image.System.ReadU64(image.Kernel.AddressOf("MmPhysicalMemoryBlock")), server.Pages, image.PfnDatabase),
-            Paging = new TruthPaging(image.SystemDtb, image.System.Root, image.Layout.SelfMap, image.Layout.PteBase, options.KvaShadow, LowStub.Address),
+            Paging = new TruthPaging(image.SystemDtb, image.System.Root, image.Layout.SelfMap, image.Layout.PteBase, options.KvaShadow, LowStub.Address, options.Levels),
             Kernel = new TruthKernel(image.Kernel.Base, image.Kernel.Size, image.Kernel.Base + image.Kernel.EntryPoint, image.Pool.Start, image.Pool.End, image.Objects.Cookie, ProcessBuilder.HeaderSize(image.Tables),
                 image.Kernel.Sections.Select(s => new TruthSection(s.Name, s.Rva, s.Size, s.IsDiscardable)).ToArray()),
             Kdbg = new TruthKdbg(image.Kdbg.Address, image.System.Translate(image.Kdbg.Address), image.Kdbg.Decoded.Length, image.Kdbg.Encoded, image.Kdbg.WaitNever, image.Kdbg.WaitAlways, image.Kdbg.FlagAddress,
@@ -43,7 +44,17 @@ internal static class TruthBuilder
             Processes = image.Processes.Append(image.Idle).Select(p => Process(image, p)).ToArray(),
             Commands = image.Commands.Select(c => new TruthCommand(c.Index, c.Action, c.Process.Plan.Pid, c.Process.Plan.Name, Time(c.ExitTime))).ToArray(),
             Translations = Translations(image),
+            Layouts = image.Tables.Use.Types.ToArray().ToDictionary(t => t, t => Layout(image.Tables, t)),
+            Symbols = image.Tables.Use.Symbols.ToArray().ToDictionary(s => s, s => (Hex)image.Tables.Symbol(s)),
         };
+    }
+
+    private static TruthLayout Layout(KernelTables tables, string name)
+    {
+        var type = tables.Type(name);
+        var used = tables.Use.FieldsOf(name);
+        return new TruthLayout((ulong)type.Size, type.Fields.Values.Where(f => used.Contains(f.Name)).OrderBy(f => f.Offset).ThenBy(f => f.BitPosition).ThenBy(f => f.Name, StringComparer.Ordinal).ToDictionary(f => f.Name,
+            f => new TruthField((ulong)f.Offset, (ulong)f.Size, f.Type, f.Count == 1 ? null : f.Count, f.BitLength == 0 ? null : f.BitPosition, f.BitLength == 0 ? null : f.BitLength)));
     }
 
     private static TruthCpu Cpu(TwinImage image, CpuStart c)
@@ -100,8 +111,8 @@ internal static class TruthBuilder
         for (var i = 0; i < 100; i++)
             Add(system, image.PfnDatabase + random.Next(image.Ram.LowSize / GuestRam.PageSize * 0x30));
         for (var i = 0; i < 100; i++)
-            Add(system, image.Layout.PteBase + random.Next(1UL << 39));
-        Add(system, image.Layout.PteBase | (ulong)image.Layout.SelfMap << 30 | (ulong)image.Layout.SelfMap << 21 | (ulong)image.Layout.SelfMap << 12 | (ulong)image.Layout.SelfMap << 3);
+            Add(system, image.Layout.PteBase + random.Next(1UL << 12 + 9 * (image.Options.Levels - 1)));
+        Add(system, image.Layout.TopTable | (ulong)image.Layout.SelfMap << 3);
         Add(system, KernelLayout.SharedUserData + 0x14);
         Add(system, KernelLayout.HalApic + 0x20);
         foreach (var driver in image.Drivers)

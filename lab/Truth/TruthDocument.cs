@@ -21,11 +21,15 @@ internal sealed record TruthDocument
     public required IReadOnlyList<TruthProcess> Processes { get; init; }
     public required IReadOnlyList<TruthCommand> Commands { get; init; }
     public required IReadOnlyList<TruthTranslation> Translations { get; init; }
+    /// <summary>Every structure the image was laid out by, with the fields that were looked up, where they lie in this twin.</summary>
+    public required IReadOnlyDictionary<string, TruthLayout> Layouts { get; init; }
+    /// <summary>RVA of every global and function that was looked up, where it lies in this twin.</summary>
+    public required IReadOnlyDictionary<string, Hex> Symbols { get; init; }
 }
 
 internal sealed record TruthOptions(
     string Build, ulong Seed, ulong MemorySize, ulong LowSize, int Cpus, string CpuModes, int Processes, int Threads, int Drivers, bool KvaShadow, bool KdbgEncoded, int HiddenProcesses,
-    int HiddenDrivers, int ExitedProcesses, int SpareProcesses, int FillPercent);
+    int HiddenDrivers, int ExitedProcesses, int SpareProcesses, int FillPercent, ulong? Shuffle, bool HideBuild);
 
 internal sealed record TruthBuild(
     string Version, int Major, int Minor, int Number, string Lab, string LabEx, string PdbGuid, uint PdbAge, string PdbName, Hex Timestamp, uint ProductType, uint SuiteMask);
@@ -34,7 +38,7 @@ internal sealed record TruthRun(Hex FirstPage, ulong Pages);
 
 internal sealed record TruthMemory(ulong Size, ulong LowSize, IReadOnlyList<TruthRun> Runs, Hex DescriptorVa, ulong NumberOfPages, Hex PfnDatabase);
 
-internal sealed record TruthPaging(Hex SystemDtb, Hex SystemPml4, int SelfMapIndex, Hex PteBase, bool KvaShadow, Hex LowStub);
+internal sealed record TruthPaging(Hex SystemDtb, Hex SystemPml4, int SelfMapIndex, Hex PteBase, bool KvaShadow, Hex LowStub, int Levels);
 
 internal sealed record TruthSection(string Name, Hex Rva, Hex Size, bool Discarded);
 
@@ -72,3 +76,11 @@ internal sealed record TruthCommand(int Index, string Action, uint Pid, string N
 
 /// <summary>What a walk from a table gives for an address: a physical address and the size of the page it lies in, or nothing.</summary>
 internal sealed record TruthTranslation(Hex Root, Hex Va, Hex? Pa, Hex? PageSize);
+
+internal sealed record TruthLayout(Hex Size, IReadOnlyDictionary<string, TruthField> Fields);
+
+/// <summary>A field's place in bytes; of a bit field that of its storage unit, and its bits in it.</summary>
+/// <param name="Type">Structure the field (or each element of the array) is.</param>
+internal sealed record TruthField(
+    Hex Offset, Hex Size, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? Type, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Count,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Bit, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Bits);

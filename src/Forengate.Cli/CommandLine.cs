@@ -40,5 +40,6 @@ internal static class CommandLine
         yield return CheckCommand.Create(new Shared());
         yield return ListCommands.Processes(new Shared());
         yield return ListCommands.Drivers(new Shared());
+        yield return RescueCommand.Create(new Shared());
     }
 }

@@ -14,16 +14,29 @@ public sealed class Examination : IDisposable
 
     private GuestException? _vanished;
 
-    private Examination(View view, WindowsSearch windows)
+    private Examination(View view, WindowsSearch windows, SmallDump? small)
     {
         View = view;
         Windows = windows;
+        Small = small;
     }
 
     public View View { get; }
 
     /// <summary>The Windows in the view, or why there is none.</summary>
     public WindowsSearch Windows { get; }
+
+    /// <summary>What a small dump tells, which has no memory to find Windows in; null for every other target.</summary>
+    public SmallDump? Small { get; }
+
+    /// <summary>True where processes and drivers can be listed.</summary>
+    public bool CanList => Windows.System is not null || Small is not null;
+
+    /// <summary>
+    /// The CPUs' registers: the view's, or, where it has none and its memory keeps them (a crash dump), those of Windows' processors. Empty where neither is known.
+    /// </summary>
+    public IReadOnlyList<CpuState> Cpus =>
+        View.Cpus.Count > 0 || Windows.System is not { } system ? View.Cpus : [.. system.Processors.Where(processor => processor.RegistersAreInMemory).Select(processor => processor.Cpu!)];
 
     /// <summary>What should be told beside the results: how the view came about where that is not plain, how smeared it is.</summary>
     public IEnumerable<string> Remarks
@@ -52,17 +65,23 @@ public sealed class Examination : IDisposable
     public static Examination OpenWhole(string target, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation) =>
         Open(target, options, CaptureMode.StopAndCopy, progress, cancellation);
 
-    public Listing<Process> Processes(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => scan
+    public Listing<Process> Processes(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Small is { } small
+        ? new Listing<Process>(small.Process is { } only ? [only] : [], [.. small.ProcessWarnings, "a small dump holds one process only, the one that ran where it crashed"])
+        : scan
         ? ProcessList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
         : ProcessList.Walk(Found, cancellation);
 
-    public Listing<Driver> Drivers(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => scan
+    public Listing<Driver> Drivers(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Small is { } small
+        ? new Listing<Driver>(small.Drivers, scan ? ["a small dump has no memory to scan: this is its own list"] : small.Drivers.Count == 0 ? ["the small dump lists no driver"] : [])
+        : scan
         ? DriverList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
         : DriverList.Walk(Found, cancellation);
 
-    /// <summary>What went wrong while a live guest was held, known once this is disposed: someone continued it while it was read. Empty for files.</summary>
+    /// <summary>
+    /// Why the results are not whole: what is damaged in an image, and what went wrong while a live guest was held, known once this is disposed (someone continued it while it was read).
+    /// </summary>
     public IReadOnlyList<string> Inconsistencies =>
-        [.. View.Origin.Remarks.Where(remark => remark.StartsWith(InconsistentPrefix, StringComparison.Ordinal))];
+        [.. View.Origin.Damage, .. Small?.Damage ?? [], .. View.Origin.Remarks.Where(remark => remark.StartsWith(InconsistentPrefix, StringComparison.Ordinal))];
 
     public void Dispose()
     {
@@ -89,7 +108,13 @@ public sealed class Examination : IDisposable
             : ImageFiles.Open(target, options, cancellation);
         try
         {
-            return new Examination(view, WindowsSystem.Find(view, ProfileStore.Carried, cancellation));
+            if (guest is null && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
+            {
+                using var dump = TriageDump.Open(target);
+                var small = SmallDumpReader.Read(dump, ProfileStore.Carried);
+                return new Examination(view, new WindowsSearch(null, small.Facts, "a small dump holds no memory: this needs a kernel, bitmap or complete dump"), small);
+            }
+            return new Examination(view, WindowsSystem.Find(view, ProfileStore.Carried, cancellation), null);
         }
         catch
         {

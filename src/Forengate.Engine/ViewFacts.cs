@@ -7,9 +7,15 @@ namespace Forengate.Engine;
 /// <summary>What a view is, told in the same form as what was found in it.</summary>
 public static class ViewFacts
 {
+    /// <summary>A kernel dump's memory is in thousands of pieces.</summary>
+    private const int RangesNamed = 64;
+
     /// <summary>Format, ranges, CPUs, consistency: in the order a person asks.</summary>
-    public static IEnumerable<Fact> Of(View view)
+    /// <param name="view">The view.</param>
+    /// <param name="cpus">Its CPUs, or those that its memory keeps (<see cref="Examination.Cpus"/>); null: the view's.</param>
+    public static IEnumerable<Fact> Of(View view, IReadOnlyList<CpuState>? cpus = null)
     {
+        cpus ??= view.Cpus;
         var origin = view.Origin;
         yield return new Fact("target", origin.Target, origin.Format);
         if (origin.Producer is { } producer)
@@ -18,12 +24,14 @@ public static class ViewFacts
             yield return new Fact("taken", taken.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture) + " UTC", origin.Format);
         yield return new Fact("consistency", ConsistencyName(view.Consistency.Level), view.Consistency.Reason);
         yield return new Fact("memory", $"{view.Memory.Size >> 20} MiB in {view.Memory.Ranges.Count} range(s)", "sum of the ranges");
-        foreach (var range in view.Memory.Ranges)
+        foreach (var range in view.Memory.Ranges.Take(RangesNamed))
             yield return new Fact("range", range.ToString(), $"{range.PageCount} pages");
-        yield return view.Cpus.Count == 0
+        if (view.Memory.Ranges.Count > RangesNamed)
+            yield return new Fact("ranges", $"{view.Memory.Ranges.Count - RangesNamed} more", "--output json lists all");
+        yield return cpus.Count == 0
             ? new Fact("CPUs", null, "the source has no registers")
-            : new Fact("CPUs", view.Cpus.Count.ToString(CultureInfo.InvariantCulture), view.Cpus[0].Source ?? origin.Format);
-        foreach (var cpu in view.Cpus)
+            : new Fact("CPUs", cpus.Count.ToString(CultureInfo.InvariantCulture), cpus[0].Source ?? origin.Format);
+        foreach (var cpu in cpus)
             yield return new Fact($"CPU {cpu.Index}", Summary(cpu), Privilege(cpu));
     }
 

@@ -13,9 +13,11 @@ public readonly record struct VirtualAddress(ulong Value) : IComparable<VirtualA
     public int PageOffset => (int)(Value & Page.OffsetMask);
 
     /// <summary>True when the bits above the translated ones repeat the highest translated one.</summary>
-    /// <param name="levels">4 (48 bits) or 5 (57 bits).</param>
+    /// <param name="levels">4 (48 bits), 5 (57 bits); 2 and 3 (32 bits, which Windows writes zero-extended or sign-extended).</param>
     public bool IsCanonical(int levels)
     {
+        if (levels < 4)
+            return Value == (uint)Value || Value == (ulong)(int)Value;
         var shift = levels == 5 ? 7 : 16;
         return (ulong)((long)(Value << shift) >> shift) == Value;
     }

@@ -9,10 +9,14 @@ public sealed class ProfileStore
     private static readonly Lazy<ProfileStore> CarriedStore = new(OpenCarried);
 
     private readonly ProfileSource[] _sources;
+    private readonly Func<KernelProfile, bool>? _keep;
 
-    public ProfileStore(IEnumerable<ProfilePack> packs) => _sources = [.. packs.Select(ProfileSource.Of)];
+    public ProfileStore(IEnumerable<ProfilePack> packs)
+        : this([.. packs.Select(ProfileSource.Of)], null)
+    {
+    }
 
-    private ProfileStore(ProfileSource[] sources) => _sources = sources;
+    private ProfileStore(ProfileSource[] sources, Func<KernelProfile, bool>? keep) => (_sources, _keep) = (sources, keep);
 
     /// <summary>The pack inside the program.</summary>
     public static ProfileStore Carried => CarriedStore.Value;
@@ -23,8 +27,16 @@ public sealed class ProfileStore
     /// <summary>What is known without asking for a certain kernel.</summary>
     public IReadOnlyList<ProfilePack> Packs => field ??= [.. _sources.SelectMany(source => source.Packs)];
 
+    /// <summary>Every profile that is known without asking for a certain kernel, pack by pack.</summary>
+    public IEnumerable<KernelProfile> Profiles =>
+        Packs.SelectMany(static pack => Enumerable.Range(0, pack.Count).Select(index => pack[index])).Where(profile => _keep?.Invoke(profile) != false);
+
+    /// <summary>The same store without the profiles that do not pass: as if they had never been known.</summary>
+    public ProfileStore Where(Func<KernelProfile, bool> keep) =>
+        new(_sources, _keep is { } before ? profile => before(profile) && keep(profile) : keep);
+
     /// <summary>A store that asks these sources first, in their order, and then this one's.</summary>
-    public ProfileStore With(params IEnumerable<ProfileSource> sources) => new([.. sources, .. _sources]);
+    public ProfileStore With(params IEnumerable<ProfileSource> sources) => new([.. sources, .. _sources], _keep);
 
     /// <summary>Finds the profile of a kernel.</summary>
     /// <param name="symbols">The kernel's CodeView record.</param>
@@ -32,26 +44,28 @@ public sealed class ProfileStore
     /// <exception cref="IOException">A file that the user named is damaged or cannot be read.</exception>
     public KernelProfile? Find(CodeViewRecord symbols, out string tried)
     {
-        var failed = new string[_sources.Length];
+        var searched = new string[_sources.Length];
         for (var i = 0; i < _sources.Length; i++)
         {
-            if (_sources[i].Find(symbols, out failed[i]) is { } profile)
+            if (_sources[i].Find(symbols, out searched[i]) is { } profile && _keep?.Invoke(profile) != false)
             {
-                tried = failed[i];
+                tried = searched[i];
                 return profile;
             }
         }
-        tried = failed.Length == 0 ? "no pack at hand" : string.Join(", ", failed);
+        tried = searched.Length == 0 ? "no pack at hand" : string.Join(", ", searched);
         return null;
     }
 
     /// <summary>Every offset a field has in any known kernel, ascending.</summary>
     public IReadOnlyList<int> OffsetsOf(KernelField field) =>
-        Packs.Count == 1 ? Packs[0].OffsetsOf(field) : [.. Packs.SelectMany(pack => pack.OffsetsOf(field)).Distinct().Order()];
+        _keep is not null ? [.. Profiles.Select(profile => profile.OffsetOf(field)).OfType<int>().Distinct().Order()]
+        : Packs.Count == 1 ? Packs[0].OffsetsOf(field) : [.. Packs.SelectMany(pack => pack.OffsetsOf(field)).Distinct().Order()];
 
     /// <summary>Every size a structure has in any known kernel, ascending.</summary>
     public IReadOnlyList<int> SizesOf(KernelStruct type) =>
-        Packs.Count == 1 ? Packs[0].SizesOf(type) : [.. Packs.SelectMany(pack => pack.SizesOf(type)).Distinct().Order()];
+        _keep is not null ? [.. Profiles.Select(profile => profile.SizeOf(type)).OfType<int>().Distinct().Order()]
+        : Packs.Count == 1 ? Packs[0].SizesOf(type) : [.. Packs.SelectMany(pack => pack.SizesOf(type)).Distinct().Order()];
 
     [SuppressMessage("Design", "CA1065", Justification = "A program whose own pack is damaged cannot go on; the build's tests see to it that it isn't.")]
     private static ProfileStore OpenCarried()

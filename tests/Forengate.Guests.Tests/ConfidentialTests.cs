@@ -78,6 +78,8 @@ public sealed class ConfidentialTests
 
         public string Human(string commandLine, CancellationToken ct) => "";
 
+        public void PassDescriptor(string name, int descriptor, CancellationToken ct) => throw new NotSupportedException();
+
         public RunState QueryState(CancellationToken ct) => new(true, "running");
 
         public void Stop(CancellationToken ct)

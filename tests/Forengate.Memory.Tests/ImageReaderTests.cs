@@ -82,7 +82,7 @@ public sealed class ImageReaderTests
         {
             Assert.Equal(PageState.Present, cut.Memory.StateOf(new PhysicalAddress(0x10000)));
             Assert.Equal(PageState.Missing, cut.Memory.StateOf(new PhysicalAddress(0x11000)));
-            Assert.Contains(cut.Origin.Remarks, remark => remark.Contains("0x3000 of 0xb000 bytes are missing", StringComparison.Ordinal));
+            Assert.Contains(cut.Origin.Damage, remark => remark.Contains("0x3000 of 0xb000 bytes are missing", StringComparison.Ordinal));
         }
 
         void AssertLayout(ImageOpenOptions options)

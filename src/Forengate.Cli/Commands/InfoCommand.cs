@@ -26,7 +26,7 @@ internal static class InfoCommand
                 examination.ThrowIfVanished();
             }
             progress.Clear();
-            Fact[] facts = [.. ViewFacts.Of(examination.View), .. examination.Windows.Facts];
+            Fact[] facts = [.. ViewFacts.Of(examination.View, examination.Cpus), .. examination.Windows.Facts];
             using (var output = Console.OpenStandardOutput())
             {
                 var format = result.GetValue(shared.Output);
@@ -36,7 +36,7 @@ internal static class InfoCommand
                     new ListingWriter<Fact>(Tables.Facts).Write(output, facts, format);
             }
             Run.Say(examination.Remarks);
-            return examination.Windows.System is null
+            return !examination.CanList
                 ? Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory")
                 : Run.Incomplete(examination.Inconsistencies);
         }));
@@ -48,11 +48,13 @@ internal static class InfoCommand
     {
         using var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
         json.WriteStartObject();
-        WriteView(json, examination.View);
+        WriteView(json, examination.View, examination.Cpus);
         if (examination.Windows.System is { } system)
             WriteWindows(json, system);
         else
             json.WriteNull("windows");
+        if (examination.Small is { } small)
+            WriteSmall(json, small);
         json.WriteStartArray("facts");
         foreach (var fact in facts)
         {
@@ -67,7 +69,7 @@ internal static class InfoCommand
         output.WriteByte((byte)'\n');
     }
 
-    private static void WriteView(Utf8JsonWriter json, View view)
+    private static void WriteView(Utf8JsonWriter json, View view, IReadOnlyList<CpuState> cpus)
     {
         json.WriteStartObject("view");
         Cell.Text(view.Origin.Target).WriteTo(json, "target");
@@ -92,7 +94,7 @@ internal static class InfoCommand
         }
         json.WriteEndArray();
         json.WriteStartArray("cpus");
-        foreach (var cpu in view.Cpus)
+        foreach (var cpu in cpus)
         {
             json.WriteStartObject();
             json.WriteNumber("index", cpu.Index);
@@ -105,6 +107,30 @@ internal static class InfoCommand
             json.WriteEndObject();
         }
         json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    private static void WriteSmall(Utf8JsonWriter json, SmallDump small)
+    {
+        json.WriteStartObject("smallDump");
+        json.WriteNumber("build", small.Build);
+        Cell.Address(small.BugCheck?.Code).WriteTo(json, "bugCheck");
+        json.WriteStartArray("bugCheckParameters");
+        if (small.BugCheck is { } bug)
+        {
+            foreach (var parameter in (ReadOnlySpan<ulong>)[bug.Parameter1, bug.Parameter2, bug.Parameter3, bug.Parameter4])
+                json.WriteStringValue($"0x{parameter:x}");
+        }
+        json.WriteEndArray();
+        json.WriteNumber("processors", small.ProcessorCount);
+        Cell.Number(small.Processor).WriteTo(json, "processor");
+        Cell.Address(small.InstructionPointer?.Value).WriteTo(json, "instructionPointer");
+        Cell.Address(small.StackPointer?.Value).WriteTo(json, "stackPointer");
+        Cell.Address(small.Thread?.Value).WriteTo(json, "thread");
+        Cell.Number((long?)small.ThreadId).WriteTo(json, "threadId");
+        Cell.Number(small.ProcessWarnings.Count == 0 ? (long?)small.Process?.Id : null).WriteTo(json, "pid");
+        Cell.Text(small.Process?.Name).WriteTo(json, "process");
+        json.WriteNumber("drivers", small.Drivers.Count);
         json.WriteEndObject();
     }
 

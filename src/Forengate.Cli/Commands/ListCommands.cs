@@ -49,7 +49,7 @@ internal static class ListCommands
                 ? Examination.OpenWhole(target, options, progress.AsProgress(), cancellation)
                 : Examination.Open(target, options, progress.AsProgress(), cancellation))
             {
-                if (examination.Windows.System is null)
+                if (!examination.CanList)
                     return Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory");
                 listing = list(examination, result, byScan, progress.AsProgress(), cancellation);
                 examination.ThrowIfVanished();

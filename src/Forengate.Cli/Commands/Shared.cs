@@ -69,7 +69,7 @@ internal sealed class Shared
     };
 
     /// <summary>An option that takes one of an enumeration's names, in any case; the first of them when it is not given.</summary>
-    private static Option<T> Choice<T>(string name, string description, params string[] aliases)
+    internal static Option<T> Choice<T>(string name, string description, params string[] aliases)
         where T : struct, Enum
     {
         var words = Enum.GetNames<T>();

@@ -80,8 +80,9 @@ public static class DumpWriter
         try
         {
             stream.Write(plan.Header.Span);
-            tally.AddDone((ulong)plan.Header.Length);
-            foreach (var run in plan.Runs)
+            stream.Write(plan.Bitmap.Span);
+            tally.AddDone(plan.FirstPage);
+            foreach (var run in plan.Stored)
             {
                 for (var done = 0UL; done < run.PageCount; done += ChunkPages)
                 {
@@ -136,7 +137,8 @@ public static class DumpWriter
             // The whole size first: everything not written is a hole.
             RandomAccess.SetLength(file.Handle, (long)plan.FileSize);
             RandomAccess.Write(file.Handle, plan.Header.Span, 0);
-            tally.AddDone((ulong)plan.Header.Length);
+            RandomAccess.Write(file.Handle, plan.Bitmap.Span, plan.Header.Length);
+            tally.AddDone(plan.FirstPage);
 
             var threads = Math.Min(Math.Min(Environment.ProcessorCount, MaxThreads), Math.Max(1, chunks.Count));
             var tasks = new Task[threads];
@@ -216,8 +218,8 @@ public static class DumpWriter
     private static List<(ulong Frame, ulong Pages, ulong FileOffset)> Chunks(DumpPlan plan)
     {
         var chunks = new List<(ulong, ulong, ulong)>();
-        var offset = (ulong)plan.Header.Length;
-        foreach (var run in plan.Runs)
+        var offset = plan.FirstPage;
+        foreach (var run in plan.Stored)
         {
             for (var done = 0UL; done < run.PageCount; done += ChunkPages)
             {
@@ -256,7 +258,31 @@ public static class DumpWriter
         progress.Report(new DumpProgress(done, plan.FileSize, rate, left));
     }
 
-    private static DumpResult Result(DumpPlan plan, string path, PageTally tally, Stopwatch clock) => new()
+    private static DumpResult Result(DumpPlan plan, string path, PageTally tally, Stopwatch clock)
+    {
+        AddLeftOut(plan, tally);
+        return ResultOf(plan, path, tally, clock);
+    }
+
+    /// <summary>The pages of the runs that a bitmap dump has not got are as missing as those that others hold as zeros.</summary>
+    private static void AddLeftOut(DumpPlan plan, PageTally tally)
+    {
+        var next = 0;
+        foreach (var run in plan.Runs)
+        {
+            var frame = run.BasePage;
+            for (; next < plan.Stored.Count && plan.Stored[next].BasePage < run.BasePage + run.PageCount; next++)
+            {
+                if (plan.Stored[next].BasePage > frame)
+                    tally.AddMissing(PhysicalAddress.FromFrame(frame), plan.Stored[next].BasePage - frame);
+                frame = plan.Stored[next].BasePage + plan.Stored[next].PageCount;
+            }
+            if (frame < run.BasePage + run.PageCount)
+                tally.AddMissing(PhysicalAddress.FromFrame(frame), run.BasePage + run.PageCount - frame);
+        }
+    }
+
+    private static DumpResult ResultOf(DumpPlan plan, string path, PageTally tally, Stopwatch clock) => new()
     {
         Path = path,
         Bytes = plan.FileSize,

@@ -87,5 +87,29 @@ internal sealed unsafe class LibvirtDomain : SafeHandle
         }
     }
 
+    /// <summary>A monitor command with a descriptor passed along; null where this libvirt (before 8.2.0) can't.</summary>
+    public string? MonitorCommand(string command, int descriptor)
+    {
+        using var held = new HeldHandle(this);
+        byte* result;
+        try
+        {
+            if (LibvirtNative.MonitorCommandWithFiles(held.Value, command, 1, &descriptor, null, null, &result, 0) < 0)
+                throw LibvirtCall.Failure($"monitor of {Name}");
+        }
+        catch (EntryPointNotFoundException)
+        {
+            return null;
+        }
+        try
+        {
+            return Marshal.PtrToStringUTF8((nint)result) ?? "";
+        }
+        finally
+        {
+            LibvirtNative.Free(result);
+        }
+    }
+
     protected override bool ReleaseHandle() => LibvirtNative.FreeDomain(handle) >= 0;
 }

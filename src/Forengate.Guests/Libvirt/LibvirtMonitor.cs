@@ -86,9 +86,28 @@ public sealed class LibvirtMonitor : IGuestMonitor
         // Hazard (seen with 9.0.0): QEMU's DUMP_COMPLETED without a dump job of libvirt's own ends the daemon.
         if (command == "dump-guest-memory")
             throw new InvalidOperationException("dump-guest-memory must not go past libvirt");
-        // libvirt numbers the command itself and refuses one that is numbered.
-        var text = Encoding.UTF8.GetString(QmpConnection.Encode(command, arguments, id: null)).TrimEnd('\n');
-        var answer = Monitor(text, human: false, ct);
+        return ReturnOf(command, Monitor(Line(command, arguments), human: false, ct));
+    }
+
+    public void PassDescriptor(string name, int descriptor, CancellationToken ct)
+    {
+        const string Command = "getfd";
+        string? answer;
+        lock (_turn)
+        {
+            _tainted = true;
+            answer = LibvirtCall.Run("a monitor command", () => _domain.MonitorCommand(Line(Command, w => w.WriteString("fdname", name)), descriptor), ct);
+        }
+        if (answer is null)
+            throw new QmpRefusedException(Command, "this libvirt passes no descriptors to QEMU (8.2.0 and later do)");
+        ReturnOf(Command, answer);
+    }
+
+    /// <summary>libvirt numbers the command itself and refuses one that is numbered.</summary>
+    private static string Line(string command, Action<Utf8JsonWriter>? arguments) => Encoding.UTF8.GetString(QmpConnection.Encode(command, arguments, id: null)).TrimEnd('\n');
+
+    private JsonElement ReturnOf(string command, string answer)
+    {
         try
         {
             using var document = JsonDocument.Parse(answer);

@@ -110,6 +110,11 @@ internal static unsafe partial class LibvirtNative
     [LibraryImport(QemuLibrary, EntryPoint = "virDomainQemuMonitorCommand", StringMarshalling = StringMarshalling.Utf8)]
     public static partial int MonitorCommand(nint domain, string command, byte** result, uint flags);
 
+    /// <summary>Since libvirt 8.2.0.</summary>
+    [LibraryImport(QemuLibrary, EntryPoint = "virDomainQemuMonitorCommandWithFiles", StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int MonitorCommandWithFiles(
+        nint domain, string command, uint fileCount, int* files, uint* filesBack, int** filesBackList, byte** result, uint flags);
+
     [LibraryImport("libc", EntryPoint = "free")]
     public static partial void Free(void* memory);
 

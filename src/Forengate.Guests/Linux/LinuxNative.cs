@@ -120,6 +120,12 @@ internal static unsafe partial class LinuxNative
     [LibraryImport(Libc, EntryPoint = "getppid")]
     public static partial int ParentProcess();
 
+    [LibraryImport(Libc, EntryPoint = "pipe2", SetLastError = true)]
+    public static partial int Pipe(int* descriptors, int flags);
+
+    [LibraryImport(Libc, EntryPoint = "fcntl", SetLastError = true)]
+    public static partial int FileControl(int descriptor, int command, nint argument);
+
     [LibraryImport(Libc, EntryPoint = "socketpair", SetLastError = true)]
     public static partial int SocketPair(int domain, int type, int protocol, int* descriptors);
 
@@ -155,6 +161,12 @@ internal static unsafe partial class LinuxNative
     [LibraryImport(Libc, EntryPoint = "syscall", SetLastError = true)]
     private static partial nint SystemCall(nint number, nint first, nint second);
 
+    [LibraryImport(Libc, EntryPoint = "syscall", SetLastError = true)]
+    private static partial nint SystemCall(nint number, nint first, nint second, nint third);
+
+    [LibraryImport(Libc, EntryPoint = "ioctl", SetLastError = true)]
+    public static partial int Control(int descriptor, nuint request, void* argument);
+
     [LibraryImport(Libc, EntryPoint = "sendmsg", SetLastError = true)]
     private static partial nint SendMessage(int socket, MessageHeader* message, int flags);
 
@@ -163,6 +175,13 @@ internal static unsafe partial class LinuxNative
     {
         const int PidfdOpen = 434;
         return (int)SystemCall(PidfdOpen, pid, 0);
+    }
+
+    /// <summary>A copy of another process's descriptor (pidfd_getfd, Linux 5.6; needs the right to trace it); -1 on failure.</summary>
+    public static int TakeDescriptor(int pidDescriptor, int number)
+    {
+        const int PidfdGetFd = 438;
+        return (int)SystemCall(PidfdGetFd, pidDescriptor, number, 0);
     }
 
     /// <summary>True when a process behind a pidfd has ended.</summary>

@@ -21,6 +21,10 @@ public interface IGuestMonitor : IDisposable
     /// <summary>Runs a line of the human monitor and gives its text.</summary>
     string Human(string commandLine, CancellationToken ct);
 
+    /// <summary>Gives QEMU a copy of a descriptor of ours, which commands then know by a name ("fd:NAME"; QMP getfd).</summary>
+    /// <exception cref="QmpRefusedException">QEMU, or libvirt, does not take it.</exception>
+    void PassDescriptor(string name, int descriptor, CancellationToken ct);
+
     RunState QueryState(CancellationToken ct);
 
     /// <summary>Stops the vCPUs; returns when they stand.</summary>

@@ -53,6 +53,12 @@ public sealed class QmpMonitor : IGuestMonitor
         return answer.ValueKind == JsonValueKind.String ? answer.GetString()! : "";
     }
 
+    public void PassDescriptor(string name, int descriptor, CancellationToken ct)
+    {
+        lock (_turn)
+            _connection.Execute("getfd", w => w.WriteString("fdname", name), s_command, ct, descriptor);
+    }
+
     public RunState QueryState(CancellationToken ct) => MonitorCommands.ParseState(Qmp("query-status", null, ct));
 
     public void Stop(CancellationToken ct) => Execute("stop", null, s_stop, ct);
@@ -77,8 +83,7 @@ public sealed class QmpMonitor : IGuestMonitor
         }
         try
         {
-            lock (_turn)
-                _connection.Execute("getfd", w => w.WriteString("fdname", FileName), s_command, ct, file.Number);
+            PassDescriptor(FileName, file.Number, ct);
             foreach (var start in CpuNoteFile.PageCandidates)
             {
                 try
@@ -89,8 +94,7 @@ public sealed class QmpMonitor : IGuestMonitor
                 }
                 catch (QmpRefusedException) when (start != CpuNoteFile.PageCandidates[^1])
                 {
-                    lock (_turn)
-                        _connection.Execute("getfd", w => w.WriteString("fdname", FileName), s_command, ct, file.Number);
+                    PassDescriptor(FileName, file.Number, ct);
                 }
             }
             reason = "no page to dump";

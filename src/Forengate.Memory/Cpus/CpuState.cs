@@ -108,8 +108,13 @@ public sealed record CpuState
     /// <summary>Privilege level the CPU runs at, 0 to 3; null where CS is unknown.</summary>
     public int? Cpl => Cs is { } cs ? cs.Selector & 3 : null;
 
-    /// <summary>Paging levels of the x64 page tables, by CR4.LA57: 4 or 5; null where CR4 is unknown.</summary>
-    public int? PagingLevels => Cr4 is { } cr4 ? ((cr4 & Cr4La57) != 0 ? 5 : 4) : null;
+    /// <summary>
+    /// Levels of the page tables the CPU walks: 4 or 5 (CR4.LA57) in long mode, 3 with PAE, 2 with 32-bit paging; null where CR4 is unknown or paging is off. Where nothing tells
+    /// whether long mode is active, CR4.PAE is taken for it.
+    /// </summary>
+    public int? PagingLevels => Cr4 is not { } cr4 || (Cr0 & Cr0Paging) == 0
+        ? null
+        : (cr4 & Cr4Pae) == 0 ? 2 : IsLongMode == false ? 3 : (cr4 & Cr4La57) != 0 ? 5 : 4;
 
     private const ulong EferLma = 1UL << 10;
     private const ulong Cr0Paging = 1UL << 31;

@@ -7,5 +7,10 @@ internal static class ImageFormats
     [
         new ElfCoreFormat(),
         new CrashDumpFormat(),
+        new KdumpFormat(),
+        new LibvirtSaveFormat(),
+        new PackedFormat(),
+        new MigrationFormat(),
+        new LimeFormat(),
     ];
 }

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Buffers.Binary;
 
 namespace Forengate.Memory;
 
@@ -46,10 +45,11 @@ public partial class AddressSpace
             var goesOn = new List<int>(pending.Count);
             foreach (var i in pending)
             {
-                var mapped = Memory.Map(walks[i].Table + EntryOffset(addresses[i], level), sizeof(ulong));
-                if (mapped.Length < sizeof(ulong))
+                var size = PagingShape.EntrySize(Levels);
+                var mapped = Memory.Map(walks[i].Table + PagingShape.EntryOffset(addresses[i], level, Levels), size);
+                if (mapped.Length < size)
                     unmapped.Add(i);
-                else if (!Step(addresses[i], level, BinaryPrimitives.ReadUInt64LittleEndian(mapped), ref walks[i], out results[i]))
+                else if (!Step(addresses[i], level, EntryIn(mapped), ref walks[i], out results[i]))
                     goesOn.Add(i);
             }
             StepUnmapped(addresses, results, walks, unmapped, level, goesOn);
@@ -93,8 +93,8 @@ public partial class AddressSpace
                         results[i] = TableMissing(walks[i].Table, level);
                         continue;
                     }
-                    var at = (current * Page.Size) + (int)EntryOffset(addresses[i], level);
-                    if (!Step(addresses[i], level, BinaryPrimitives.ReadUInt64LittleEndian(bytes[at..]), ref walks[i], out results[i]))
+                    var at = (current * Page.Size) + walks[i].Table.PageOffset + (int)PagingShape.EntryOffset(addresses[i], level, Levels);
+                    if (!Step(addresses[i], level, EntryIn(bytes[at..]), ref walks[i], out results[i]))
                         goesOn.Add(i);
                 }
             }

@@ -1,24 +1,23 @@
+using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 
 namespace Forengate.Memory;
 
 /// <summary>
-/// A virtual address space: x64 page tables (four or five levels, 2 MiB and 1 GiB pages) over guest-physical memory. Reads stop at the first page that leads nowhere.
+/// A virtual address space: x86 page tables (32-bit, PAE, four or five levels; large pages) over guest-physical memory. Reads stop at the first page that leads nowhere.
 /// </summary>
 /// <remarks>Safe for concurrent use. A subclass may give bytes to pages that are not valid for the CPU but still in memory (Windows' transition pages).</remarks>
 public partial class AddressSpace
 {
-    private const ulong DtbAddressMask = 0x000F_FFFF_FFFF_F000;
-
     /// <param name="memory">The view's memory; not owned.</param>
     /// <param name="directoryTableBase">CR3 or a stored DTB; PCID and flag bits (0 to 11, 63) are masked off.</param>
-    /// <param name="levels">4, or 5 with CR4.LA57.</param>
+    /// <param name="levels">4, or 5 with CR4.LA57; 2 for 32-bit paging, 3 for PAE.</param>
     public AddressSpace(PhysicalMemory memory, ulong directoryTableBase, int levels = 4)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(levels, 4);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(levels, 5);
+        ArgumentOutOfRangeException.ThrowIfLessThan(levels, PagingShape.Least);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(levels, PagingShape.Most);
         Memory = memory;
-        DirectoryTableBase = new PhysicalAddress(directoryTableBase & DtbAddressMask);
+        DirectoryTableBase = new PhysicalAddress(PagingShape.TableBase(directoryTableBase, levels));
         Levels = levels;
     }
 
@@ -38,7 +37,7 @@ public partial class AddressSpace
         var walk = new Walk(DirectoryTableBase);
         for (var level = Levels; ; level--)
         {
-            if (!Memory.TryRead(walk.Table + EntryOffset(address, level), out ulong entry))
+            if (!TryReadEntry(walk.Table + PagingShape.EntryOffset(address, level, Levels), out var entry))
                 return TableMissing(walk.Table, level);
             if (Step(address, level, entry, ref walk, out var result))
                 return result;
@@ -102,18 +101,26 @@ public partial class AddressSpace
         return false;
     }
 
-    private static Translation TableMissing(PhysicalAddress table, int level) =>
-        new(TranslationFault.TableMissing, table, 1UL << ShiftOf(level), level, 0, false, false, false);
+    private Translation TableMissing(PhysicalAddress table, int level) =>
+        new(TranslationFault.TableMissing, table, 1UL << PagingShape.ShiftOf(level, Levels), level, 0, false, false, false);
 
-    private static int ShiftOf(int level) => Page.Shift + (9 * (level - 1));
+    private bool TryReadEntry(PhysicalAddress at, out ulong entry)
+    {
+        if (Levels != 2)
+            return Memory.TryRead(at, out entry);
+        var ok = Memory.TryRead(at, out uint narrow);
+        entry = narrow;
+        return ok;
+    }
 
-    private static ulong EntryOffset(VirtualAddress address, int level) => ((address.Value >> ShiftOf(level)) & (PageTableEntry.Count - 1)) * sizeof(ulong);
+    /// <summary>An entry in bytes that hold it whole.</summary>
+    private ulong EntryIn(ReadOnlySpan<byte> bytes) => Levels == 2 ? BinaryPrimitives.ReadUInt32LittleEndian(bytes) : BinaryPrimitives.ReadUInt64LittleEndian(bytes);
 
     /// <summary>Follows one entry.</summary>
     /// <returns>True when the walk ends with it, in <paramref name="result"/>; false when it goes on in the next lower table.</returns>
     private bool Step(VirtualAddress address, int level, ulong entry, ref Walk walk, out Translation result)
     {
-        var span = 1UL << ShiftOf(level);
+        var span = 1UL << PagingShape.ShiftOf(level, Levels);
         result = default;
         if ((entry & PageTableEntry.Present) == 0)
         {
@@ -123,15 +130,16 @@ public partial class AddressSpace
             return true;
         }
 
-        if (PageTableEntry.IsMalformed(entry, level))
+        if (PageTableEntry.IsMalformed(entry, level, Levels))
         {
             result = new Translation(TranslationFault.Malformed, default, span, level, entry, false, false, false);
             return true;
         }
-        walk.Add(entry);
-        if (PageTableEntry.IsLeaf(entry, level))
+        if (PageTableEntry.HasPermissions(level, Levels))
+            walk.Add(entry);
+        if (PageTableEntry.IsLeaf(entry, level, Levels))
         {
-            var start = entry & PageTableEntry.AddressMask & ~(span - 1);
+            var start = PageTableEntry.PageOf(entry, level, Levels);
             result = new Translation(
                 TranslationFault.None, new PhysicalAddress(start | (address.Value & (span - 1))), span, level, entry, walk.User, walk.Writable, walk.NoExecute);
             return true;

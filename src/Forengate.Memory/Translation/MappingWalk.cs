@@ -58,7 +58,7 @@ public sealed class MappingWalk : IEnumerable<PageMapping>
         for (var level = levels; level <= levels;)
         {
             var frame = frames[level];
-            if (frame.Slot == PageTableEntry.Count || frame.AddressOf(frame.Slot, level, levels) > _last)
+            if (frame.Slot == PagingShape.EntriesOf(level, levels) || PagingShape.AddressOf(frame.Base, frame.Slot, level, levels) > _last)
             {
                 level++;
                 continue;
@@ -67,22 +67,22 @@ public sealed class MappingWalk : IEnumerable<PageMapping>
             var entry = frame.Entries[slot];
             if ((entry & PageTableEntry.Present) == 0)
                 continue;
-            var address = frame.AddressOf(slot, level, levels);
-            if (address + ((1UL << ShiftOf(level)) - 1) < _first)
+            var address = PagingShape.AddressOf(frame.Base, slot, level, levels);
+            if (address + ((1UL << PagingShape.ShiftOf(level, levels)) - 1) < _first)
                 continue;
-            if (PageTableEntry.IsMalformed(entry, level))
+            if (PageTableEntry.IsMalformed(entry, level, levels))
             {
                 Malformed++;
                 continue;
             }
-            var user = frame.User && (entry & PageTableEntry.User) != 0;
-            var writable = frame.Writable && (entry & PageTableEntry.Writable) != 0;
-            var noExecute = frame.NoExecute || (entry & PageTableEntry.NoExecute) != 0;
-            if (PageTableEntry.IsLeaf(entry, level))
+            var counts = PageTableEntry.HasPermissions(level, levels);
+            var user = frame.User && (!counts || (entry & PageTableEntry.User) != 0);
+            var writable = frame.Writable && (!counts || (entry & PageTableEntry.Writable) != 0);
+            var noExecute = frame.NoExecute || (counts && (entry & PageTableEntry.NoExecute) != 0);
+            if (PageTableEntry.IsLeaf(entry, level, levels))
             {
-                var size = 1UL << ShiftOf(level);
                 yield return new PageMapping(
-                    new VirtualAddress(address), new PhysicalAddress(entry & PageTableEntry.AddressMask & ~(size - 1)), size, entry, user, writable, noExecute);
+                    new VirtualAddress(address), new PhysicalAddress(PageTableEntry.PageOf(entry, level, levels)), 1UL << PagingShape.ShiftOf(level, levels), entry, user, writable, noExecute);
                 continue;
             }
             var table = new PhysicalAddress(entry & PageTableEntry.AddressMask);
@@ -99,8 +99,6 @@ public sealed class MappingWalk : IEnumerable<PageMapping>
     }
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
-
-    private static int ShiftOf(int level) => Page.Shift + (9 * (level - 1));
 
     private static bool IsOnTheWay(Frame[] frames, int level, int levels, PhysicalAddress table)
     {
@@ -121,8 +119,8 @@ public sealed class MappingWalk : IEnumerable<PageMapping>
         }
         TablesRead++;
         // The table is copied: on a live source it may change under us, and then at least one look at it is all we judge by.
-        var entries = frames[level]?.Entries ?? new ulong[PageTableEntry.Count];
-        if (!_space.Memory.TryRead(table, MemoryMarshal.AsBytes(entries.AsSpan())))
+        var entries = frames[level]?.Entries ?? new ulong[PagingShape.EntriesOf(level, _space.Levels)];
+        if (!TryReadTable(table, entries))
         {
             TablesMissing++;
             return false;
@@ -134,11 +132,23 @@ public sealed class MappingWalk : IEnumerable<PageMapping>
         return true;
     }
 
+    private bool TryReadTable(PhysicalAddress table, ulong[] entries)
+    {
+        if (_space.Levels != 2)
+            return _space.Memory.TryRead(table, MemoryMarshal.AsBytes(entries.AsSpan()));
+        Span<uint> narrow = stackalloc uint[entries.Length];
+        if (!_space.Memory.TryRead(table, MemoryMarshal.AsBytes(narrow)))
+            return false;
+        for (var i = 0; i < narrow.Length; i++)
+            entries[i] = narrow[i];
+        return true;
+    }
+
     /// <summary>The slot that the lowest wanted address falls into, 0 when the table begins behind it.</summary>
     private int FirstSlot(Frame frame, int level)
     {
         var slot = 0;
-        while (slot < PageTableEntry.Count - 1 && frame.AddressOf(slot + 1, level, _space.Levels) <= _first)
+        while (slot < PagingShape.EntriesOf(level, _space.Levels) - 1 && PagingShape.AddressOf(frame.Base, slot + 1, level, _space.Levels) <= _first)
             slot++;
         return slot;
     }
@@ -152,15 +162,5 @@ public sealed class MappingWalk : IEnumerable<PageMapping>
         public bool User = true;
         public bool Writable = true;
         public bool NoExecute;
-
-        /// <summary>Virtual address of an entry's first byte, sign-extended as the CPU wants it.</summary>
-        public ulong AddressOf(int slot, int level, int levels)
-        {
-            var address = Base | ((ulong)slot << ShiftOf(level));
-            if (level != levels)
-                return address;
-            var unused = 64 - Page.Shift - (9 * levels);
-            return (ulong)((long)(address << unused) >> unused);
-        }
     }
 }

@@ -9,12 +9,14 @@ namespace Forengate.Lab.Tests.Image;
 public sealed class RunningTwinTests
 {
     [Theory]
-    [InlineData("7601", true)]
-    [InlineData("14393", false)]
-    [InlineData("22000", true)]
-    public void Qemu_walks_the_tables_as_the_truth_says(string build, bool kvaShadow)
+    [InlineData("7601", true, 4)]
+    [InlineData("14393", false, 4)]
+    [InlineData("22000", true, 4)]
+    [InlineData("20348", true, 5)]
+    [InlineData("22000", false, 5)]
+    public void Qemu_walks_the_tables_as_the_truth_says(string build, bool kvaShadow, int levels)
     {
-        var (image, truth) = Twins.Make(Twins.Small(build) with { CpuCount = 3, CpuModes = CpuModes.Mixed, KvaShadow = kvaShadow, MemorySize = 192 * TwinOptions.MiB, LowSize = 96 * TwinOptions.MiB });
+        var (image, truth) = Twins.Make(Twins.Small(build) with { CpuCount = 3, CpuModes = CpuModes.Mixed, KvaShadow = kvaShadow, Levels = levels, MemorySize = 192 * TwinOptions.MiB, LowSize = 96 * TwinOptions.MiB });
         using var directory = new MachineDirectory();
         using var twin = TwinMachine.Start(image.Plan, directory.Path);
         using var monitor = twin.OpenMonitor();

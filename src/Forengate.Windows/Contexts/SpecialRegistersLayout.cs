@@ -1,4 +1,4 @@
-namespace Forengate.Dumps;
+namespace Forengate.Windows;
 
 /// <summary>
 /// Offsets in <c>KSPECIAL_REGISTERS</c> of AMD64, in bytes: what a debugger reads through its "control space". It is part of the debugger's protocol, so it has only ever

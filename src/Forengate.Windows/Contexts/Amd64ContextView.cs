@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
-using L = Forengate.Dumps.Amd64ContextLayout;
+using L = Forengate.Windows.Amd64ContextLayout;
 
-namespace Forengate.Dumps;
+namespace Forengate.Windows;
 
 /// <summary>Reads the registers of a CONTEXT that a debugger steers by. Values are the memory's own.</summary>
 public readonly ref struct Amd64ContextView

@@ -1,4 +1,4 @@
-namespace Forengate.Dumps;
+namespace Forengate.Windows;
 
 /// <summary>
 /// Offsets in the AMD64 <c>CONTEXT</c>, in bytes. Source: <c>winnt.h</c> of the Windows SDK; the same in the public type tables of all x64 kernels from 7601 to 22000.

@@ -1,0 +1,126 @@
+using System.Globalization;
+
+namespace Forengate.Guests;
+
+/// <summary>
+/// Repairs a guest that a capture, ours or another's, left stuck: memory that stayed write-protected, migration settings that break the next save, a guest that nobody continued.
+/// Touches nothing while a migration or snapshot is at work.
+/// </summary>
+public static class GuestRepair
+{
+    /// <summary>Looks at the guest and repairs it.</summary>
+    /// <param name="target">The guest.</param>
+    /// <param name="options">What may be done.</param>
+    /// <param name="ct">Ends the waiting for the monitor.</param>
+    /// <exception cref="GuestException">One line: what failed, on what, what to try.</exception>
+    public static RepairReport Run(GuestTarget target, RepairOptions options, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(target);
+        ArgumentNullException.ThrowIfNull(options);
+        IGuestMonitor? monitor = null;
+        try
+        {
+            monitor = target.Kind == GuestTargetKind.Libvirt
+                ? LibvirtMonitor.Open(LibvirtUri.Resolve(options.ConnectUri), target.Name, ct)
+                : QmpMonitor.Open(target.Name, ct);
+            using var process = monitor is LibvirtMonitor libvirt ? QemuProcess.Of(libvirt, ct) : QemuProcess.Of((QmpMonitor)monitor, ct);
+            return Run(target, monitor, process.Id, options, ct);
+        }
+        catch (QmpRefusedException e)
+        {
+            throw new GuestException(GuestFailure.MonitorFailed, $"{target}: {e.Message}", e);
+        }
+        finally
+        {
+            monitor?.Dispose();
+        }
+    }
+
+    private static RepairReport Run(GuestTarget target, IGuestMonitor monitor, int pid, RepairOptions options, CancellationToken ct)
+    {
+        var report = new RepairReport(target.ToString(), pid);
+        var migration = monitor.TryQmp("query-migrate", null, ct)?.Text("status") ?? "none";
+        if (migration is "setup" or "active" or "device" or "pre-switchover" or "wait-unplug" or "postcopy-active" or "colo")
+        {
+            report.Found.Add($"a migration, save or snapshot is at work ({migration}): nothing was touched; wait for its end, or cancel it first and run this again");
+            return report with { Busy = true };
+        }
+        if (Unprotect(report, pid, options))
+            Heal(report, monitor, ct);
+        ResetCapability(report, monitor, options, ct);
+        Resume(report, monitor, options, ct);
+        return report;
+    }
+
+    private static bool Unprotect(RepairReport report, int pid, RepairOptions options)
+    {
+        List<(ulong Start, ulong Length)> ranges;
+        try
+        {
+            ranges = WriteProtection.RangesOf(pid);
+        }
+        catch (Exception e) when (e is UnauthorizedAccessException or (IOException and not GuestException))
+        {
+            throw new GuestException(GuestFailure.NoRights, $"the memory map of QEMU (process {pid}) can't be read: {e.Message}; run as root, or give the program CAP_SYS_PTRACE", e);
+        }
+        if (ranges.Count == 0)
+            return false;
+        var bytes = ranges.Aggregate(0UL, (sum, range) => sum + range.Length);
+        report.Found.Add(string.Create(CultureInfo.InvariantCulture,
+            $"{bytes >> 20} MiB of guest memory are write-protected by a snapshot that ended, {WriteProtection.WaitingThreads(pid)} threads of QEMU wait for it"));
+        if (options.OnlyLook)
+            return false;
+        report.Done.Add($"lifted the write protection of {WriteProtection.Lift(pid) >> 20} MiB");
+        return true;
+    }
+
+    /// <summary>
+    /// QEMU itself still believes its memory protected, and would fail the next save or migration over it. A snapshot that is read to its end, to no purpose but this, makes it
+    /// forget.
+    /// </summary>
+    private static void Heal(RepairReport report, IGuestMonitor monitor, CancellationToken ct)
+    {
+        try
+        {
+            var (reading, writing) = SnapshotStream.MakePipe();
+            using var stream = SnapshotStream.Start(monitor, reading, writing, ct);
+            stream.Finish();
+            report.Done.Add("made a snapshot and threw it away, so that QEMU can save and migrate the guest again");
+            if (stream.Leftover is { } leftover)
+                report.Found.Add(leftover);
+        }
+        catch (Exception e) when (e is QmpRefusedException or GuestException)
+        {
+            report.Found.Add($"the guest runs, but this QEMU may fail to save or migrate it until it is started anew: {e.Message}");
+        }
+    }
+
+    private static void ResetCapability(RepairReport report, IGuestMonitor monitor, RepairOptions options, CancellationToken ct)
+    {
+        if (monitor.TryQmp("query-migrate-capabilities", null, ct) is not { } capabilities
+            || !capabilities.Items().Any(item => item.Text("capability") == MigrationSettings.Snapshot && item.Truth("state") == true))
+            return;
+        report.Found.Add($"the migration capability {MigrationSettings.Snapshot} is switched on, with which the next save or migration of the guest hangs");
+        if (options.OnlyLook)
+            return;
+        MigrationSettings.SetCapability(monitor, MigrationSettings.Snapshot, false, ct);
+        report.Done.Add($"switched {MigrationSettings.Snapshot} off");
+    }
+
+    private static void Resume(RepairReport report, IGuestMonitor monitor, RepairOptions options, CancellationToken ct)
+    {
+        var state = monitor.QueryState(ct);
+        if (state.Running)
+            return;
+        report.Found.Add($"the guest stands still ({state.Status})");
+        if (options.OnlyLook || !options.Resume)
+            return;
+        if (state.Status is not ("paused" or "suspended" or "postmigrate" or "finish-migrate" or "save-vm"))
+        {
+            report.Found.Add($"a guest that is {state.Status} can't simply be continued: ask its administrator");
+            return;
+        }
+        monitor.Continue();
+        report.Done.Add("continued the guest");
+    }
+}

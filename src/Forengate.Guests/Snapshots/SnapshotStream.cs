@@ -1,0 +1,188 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+
+namespace Forengate.Guests;
+
+/// <summary>
+/// A background snapshot of a running guest as QEMU sends it: the migration stream of one instant, read while the guest runs on. QEMU before 8.1 hangs the guest when a snapshot is
+/// cancelled or its reader goes away, so this one is never cancelled: whatever happens, the stream is read to its end.
+/// </summary>
+internal sealed unsafe class SnapshotStream : Stream
+{
+    private const string FileName = "forengate-snapshot";
+
+    /// <summary>A pipe of 1 MiB, the most that an unprivileged process may have: fewer switches between QEMU and us.</summary>
+    private const int PipeBytes = 1 << 20;
+
+    private const int PollMilliseconds = 100;
+    private static readonly TimeSpan s_end = TimeSpan.FromSeconds(30);
+
+    private readonly IGuestMonitor _monitor;
+    private readonly MigrationSettings _settings;
+    private readonly Descriptor _reading;
+    private readonly CancellationToken _cancellation;
+    private bool _ended;
+    private bool _closed;
+
+    private SnapshotStream(IGuestMonitor monitor, MigrationSettings settings, Descriptor reading, CancellationToken cancellation)
+    {
+        _monitor = monitor;
+        _settings = settings;
+        _reading = reading;
+        _cancellation = cancellation;
+    }
+
+    /// <summary>QEMU's word when the stream ended too early; null while all is well.</summary>
+    public string? Failure { get; private set; }
+
+    /// <summary>What could not be put back afterwards; null when all was.</summary>
+    public string? Leftover { get; private set; }
+
+    public override bool CanRead => true;
+
+    public override bool CanSeek => false;
+
+    public override bool CanWrite => false;
+
+    public override long Length => throw new NotSupportedException();
+
+    public override long Position
+    {
+        get => throw new NotSupportedException();
+        set => throw new NotSupportedException();
+    }
+
+    /// <summary>Makes the pipe that the snapshot goes through; its reading end can be given to a watchdog before anything is started.</summary>
+    public static (Descriptor Reading, Descriptor Writing) MakePipe()
+    {
+        const int SetPipeSize = 1031;
+        var ends = stackalloc int[2];
+        if (LinuxNative.Pipe(ends, LinuxNative.O_CLOEXEC) != 0)
+            throw new IOException("pipe: " + LinuxNative.Describe(Marshal.GetLastPInvokeError()));
+        // A smaller pipe works as well, only slower.
+        _ = LinuxNative.FileControl(ends[1], SetPipeSize, PipeBytes);
+        return (new Descriptor(ends[0]), new Descriptor(ends[1]));
+    }
+
+    /// <summary>Starts a snapshot.</summary>
+    /// <param name="monitor">The guest's monitor.</param>
+    /// <param name="reading">Reading end of the pipe; owned by the stream from now on.</param>
+    /// <param name="writing">Writing end; passed to QEMU and closed here, so that the stream ends when QEMU is done.</param>
+    /// <param name="cancellation">Ends reads with an exception; the snapshot itself goes on to its end.</param>
+    /// <exception cref="QmpRefusedException">This QEMU or this guest can't make one; everything is as it was.</exception>
+    public static SnapshotStream Start(IGuestMonitor monitor, Descriptor reading, Descriptor writing, CancellationToken cancellation)
+    {
+        MigrationSettings? settings = null;
+        try
+        {
+            settings = MigrationSettings.ForSnapshot(monitor, cancellation);
+            monitor.PassDescriptor(FileName, writing.Number, cancellation);
+            monitor.Qmp("migrate", writer => writer.WriteString("uri", "fd:" + FileName), cancellation);
+            writing.Dispose();
+            return new SnapshotStream(monitor, settings, reading, cancellation);
+        }
+        catch
+        {
+            writing.Dispose();
+            reading.Dispose();
+            settings?.Restore();
+            throw;
+        }
+    }
+
+    public override int Read(Span<byte> buffer)
+    {
+        if (_ended || buffer.IsEmpty)
+            return 0;
+        for (; ; )
+        {
+            _cancellation.ThrowIfCancellationRequested();
+            var got = TryRead(buffer);
+            if (got >= 0)
+                return got;
+        }
+    }
+
+    public override int Read(byte[] buffer, int offset, int count) => Read(buffer.AsSpan(offset, count));
+
+    /// <summary>Reads what is left, waits for QEMU's word and puts its settings back.</summary>
+    /// <exception cref="GuestException">QEMU says the snapshot failed.</exception>
+    public void Finish()
+    {
+        ReadToEnd();
+        if (Failure is { } failure)
+            throw new GuestException(GuestFailure.MonitorFailed, $"{_monitor.Name}: QEMU's background snapshot failed: {failure}");
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+            ReadToEnd();
+        base.Dispose(disposing);
+    }
+
+    public override void Flush()
+    {
+    }
+
+    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+    public override void SetLength(long value) => throw new NotSupportedException();
+
+    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    private void ReadToEnd()
+    {
+        if (_closed)
+            return;
+        _closed = true;
+        var buffer = new byte[PipeBytes];
+        while (!_ended)
+            _ = TryRead(buffer);
+        try
+        {
+            Failure = AwaitEnd();
+        }
+        catch (IOException e)
+        {
+            Failure = e.Message;
+        }
+        Leftover = _settings.Restore();
+        _reading.Dispose();
+    }
+
+    /// <summary>Bytes read, 0 at the end, -1 when there is nothing yet.</summary>
+    private int TryRead(Span<byte> buffer)
+    {
+        var poll = new LinuxNative.PollDescriptor { Descriptor = _reading.Number, Events = LinuxNative.POLLIN };
+        if (LinuxNative.Poll(&poll, 1, PollMilliseconds) <= 0)
+            return -1;
+        fixed (byte* start = buffer)
+        {
+            var got = LinuxNative.Read(_reading.Number, start, (nuint)buffer.Length);
+            if (got > 0)
+                return (int)got;
+            if (got < 0 && Marshal.GetLastPInvokeError() is LinuxNative.EINTR or LinuxNative.EAGAIN)
+                return -1;
+        }
+        _ended = true;
+        return 0;
+    }
+
+    /// <summary>Null when QEMU calls the snapshot completed, else its words.</summary>
+    private string? AwaitEnd()
+    {
+        var until = Environment.TickCount64 + (long)s_end.TotalMilliseconds;
+        for (; ; Thread.Sleep(5))
+        {
+            var answer = _monitor.Qmp("query-migrate", null, CancellationToken.None);
+            var status = answer.Text("status") ?? "none";
+            if (status == "completed")
+                return null;
+            if (status is "failed" or "cancelled" or "none")
+                return answer.Text("error-desc") ?? status;
+            if (Environment.TickCount64 > until)
+                return string.Create(CultureInfo.InvariantCulture, $"its stream ended, and {s_end.TotalSeconds:0} s later QEMU still says '{status}'");
+        }
+    }
+}
