@@ -178,10 +178,11 @@ public static class IsfWriter
     {
         // Volatility looks symbols up without the underscore that C names get on x86, and its own converter takes it away everywhere; the linked name stands beside it.
         var symbols = new SortedDictionary<string, (uint Rva, string Linked)>(StringComparer.Ordinal);
-        foreach (var (linked, rva) in tables.Symbols.OrderBy(symbol => symbol.Key, StringComparer.Ordinal))
+        foreach (var (linked, rva) in tables.Symbols)
         {
+            // A name that is linked so goes before one that only becomes so; of those, the last in the file counts.
             var name = Plain(linked);
-            if (name == linked || !symbols.ContainsKey(name))
+            if (name == linked || !symbols.TryGetValue(name, out var known) || known.Linked != name)
                 symbols[name] = (rva, linked);
         }
         json.WriteStartObject("symbols");

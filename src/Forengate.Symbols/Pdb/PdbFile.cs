@@ -123,9 +123,12 @@ public sealed class PdbFile : ISymbolTables, IDisposable
     /// <summary>A type by its number in the TPI stream, as symbols name it.</summary>
     public TypeReference TypeAt(uint index) => Catalog.Reference(index);
 
-    /// <summary>Address of a public symbol, or a variable where no public has the name, relative to the image's base. For x86 C names without their decoration are known too.</summary>
+    /// <summary>
+    /// Address of a public symbol, or a variable where no public has the name, relative to the image's base. A name without the underscore that it is linked with is known too:
+    /// every C name has one on x86, the compiler's own everywhere, and tables made by Volatility have none of them.
+    /// </summary>
     public uint? RvaOf(string name) =>
-        Addresses.TryGetValue(name, out var rva) || (Machine == MachineX86 && Addresses.TryGetValue($"_{name}", out rva)) ? rva : null;
+        Addresses.TryGetValue(name, out var rva) || Addresses.TryGetValue($"_{name}", out rva) ? rva : null;
 
     /// <summary>Texts of the IPI stream: the paths and commands of the build, where the PDB still has them.</summary>
     public IEnumerable<string> Texts()
