@@ -30,7 +30,11 @@ public sealed class IsfFileTests : IDisposable
             Assert.Equal(type.Fields.Select(field => $"{field.Name} {IsfForm.Of(field)}").Order(StringComparer.Ordinal), own.Fields.Select(field => $"{field.Name} {IsfForm.Of(field)}").Order(StringComparer.Ordinal));
         }
         Assert.Empty(types);
-        Assert.Equal(theirs.Symbols.OrderBy(symbol => symbol.Key, StringComparer.Ordinal), ours.Symbols.OrderBy(symbol => symbol.Key, StringComparer.Ordinal));
+        Assert.Equal(theirs.Symbols.Select(symbol => symbol.Key).Order(StringComparer.Ordinal), ours.Symbols.Select(symbol => symbol.Key).Order(StringComparer.Ordinal));
+        // Where both setjmp and _setjmp are linked, Volatility's converter gives the name setjmp to whichever comes last, we to setjmp.
+        var other = theirs.Symbols.Where(symbol => ours.RvaOf(symbol.Key) != symbol.Value).ToList();
+        Assert.All(other, symbol => Assert.Equal(pdb.Symbols.Single(linked => linked.Key == symbol.Key).Value, ours.RvaOf(symbol.Key)));
+        Assert.InRange(other.Count, 1, 5);
         var enums = ours.Enums.ToDictionary(type => type.Name);
         Assert.All(theirs.Enums, type => Assert.Equal(type.Constants.OrderBy(constant => constant.Name, StringComparer.Ordinal), enums[type.Name].Constants.OrderBy(constant => constant.Name, StringComparer.Ordinal)));
         Assert.Equal(theirs.Enums.Count(), enums.Count);

@@ -38,9 +38,9 @@ public sealed class PdbKindsTests
     {
         using var pdb = Open(machine);
         Assert.Equal([new EnumConstant("Top", -1), new EnumConstant("Small", 1)], pdb.FindEnum("Big")!.Constants);
-        // Clang writes the byte of a negative constant as it lies; llvm-pdbutil shows 156 too.
+        // Clang writes the bytes of a negative constant as they lie; llvm-pdbutil shows 156 and 4294967295 too.
         Assert.Equal([new EnumConstant("Minus", 156), new EnumConstant("Plus", 100)], pdb.FindEnum("Odd")!.Constants);
-        Assert.Equal([new EnumConstant("None", -1), new EnumConstant("Large", int.MaxValue)], pdb.FindEnum("Derived::Inner")!.Constants);
+        Assert.Equal([new EnumConstant("None", uint.MaxValue), new EnumConstant("Large", int.MaxValue)], pdb.FindEnum("Derived::Inner")!.Constants);
         Assert.Equal((8L, 1L), (pdb.FindEnum("Big")!.Underlying.Size, pdb.FindEnum("Odd")!.Underlying.Size));
     }
 
