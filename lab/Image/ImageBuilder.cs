@@ -103,6 +103,7 @@ internal sealed class ImageBuilder
             ? CrashDumpNote.Write(new TwinParts(_tables, _system, kernel, pool, ptes, kdbg, shared, runs, pfn, _options.CpuCount), processes[0].Dtb)
             : null;
         Fill();
+        var frames = PageFrames.Write(new PageFrameParts(_options, _tables, _system, _layout, kernel, pool, runs, processes.Where(p => p.Root != _system.Root).Select(p => p.Root), pfn));
         var plan = new BootPlan
         {
             MemorySize = _ram.Size, LowSize = _ram.LowSize, Cpus = cpus, Segments = _ram.Segments(MostSegments), Code = addresses, VmCoreInfo = note?.ForMachine,
@@ -111,7 +112,7 @@ internal sealed class ImageBuilder
         {
             Options = _options, Tables = _tables, Plan = plan, Ram = _ram, System = _system, Layout = _layout, Kernel = kernel, SystemDtb = processes[0].Dtb, BuildLab = lab, BuildLabEx = labEx, Kdbg = kdbg,
             Shared = shared, Runs = runs, Processors = processors, Running = running, Drivers = drivers, Idle = idle, Processes = processes, Commands = commands, Objects = objects, Pool = pool, PfnDatabase = pfn,
-            Note = note,
+            Note = note, Frames = frames,
         };
     }
 
@@ -132,7 +133,7 @@ internal sealed class ImageBuilder
         }
     }
 
-    /// <summary>_MMPFN for each page of RAM, in large pages, zero but for being there.</summary>
+    /// <summary>Room for the _MMPFN of each page, in large pages; <see cref="PageFrames"/> fills it when all else is there.</summary>
     private ulong MapPfnDatabase(IReadOnlyList<PhysicalRun> runs)
     {
         var size = (ulong)_tables.SizeOf("_MMPFN");

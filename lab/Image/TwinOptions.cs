@@ -41,7 +41,15 @@ internal sealed record TwinOptions
     public int HiddenDrivers { get; init; } = 1;
     public int ExitedProcesses { get; init; } = 2;
     public int SpareProcesses { get; init; } = 4;
-    /// <summary>Percent of free RAM that is filled with seeded data.</summary>
+    /// <summary>Pages on Windows' free list, which hold what is left of their last use.</summary>
+    public int FreePages { get; init; } = 256;
+    /// <summary>Pages of files, unchanged and out of every working set.</summary>
+    public int StandbyPages { get; init; } = 512;
+    /// <summary>Pages of files still to be written.</summary>
+    public int ModifiedPages { get; init; } = 64;
+    /// <summary>Most pages on the zeroed list; what is left is held by a driver. Null: all that is left is zeroed.</summary>
+    public int? ZeroedPages { get; init; }
+    /// <summary>Percent of free RAM that is filled with seeded data; a driver holds these pages.</summary>
     public int FillPercent { get; init; }
     public Bugcheck? Bugcheck { get; init; }
     /// <summary>A driver in the guest has left a dump header for QEMU's win-dmp.</summary>
@@ -73,6 +81,7 @@ internal sealed record TwinOptions
         Require(Drivers is >= 2 and <= 200, "2 to 200 drivers");
         Require(HiddenProcesses is >= 0 and <= 64 && SpareProcesses is >= 0 and <= 64 && HiddenDrivers is >= 0 and <= 16, "0 to 64 hidden and spare processes, 0 to 16 hidden drivers");
         Require(ExitedProcesses is >= 0 and <= 64, "0 to 64 exited processes");
+        Require(FreePages is >= 0 and <= 1 << 21 && StandbyPages is >= 0 and <= 1 << 21 && ModifiedPages is >= 0 and <= 1 << 21 && ZeroedPages is null or >= 0, "0 to 2097152 free, standby and modified pages");
         Require(FillPercent is >= 0 and <= 100, "0 to 100 percent fill");
     }
 

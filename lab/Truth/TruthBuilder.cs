@@ -8,13 +8,16 @@ namespace Forengate.Lab.Truth;
 /// <summary>Tells what an image holds, from what the builder knows rather than from what a reader would find.</summary>
 internal static class TruthBuilder
 {
+    /// <summary>The file beside truth.json that holds the state of each page.</summary>
+    public const string PageFramesFile = "pfn.bin";
     private const int MostTranslations = 4000;
 
     private static readonly string[] _globals =
     [
         "PsLoadedModuleList", "PsActiveProcessHead", "PsInitialSystemProcess", "PsIdleProcess", "KiProcessorBlock", "KeNumberProcessors", "KdDebuggerDataBlock", "KdpDataBlockEncoded", "KdpDebuggerDataListHead",
         "KiWaitNever", "KiWaitAlways", "KdVersionBlock", "MmPfnDatabase", "MmPteBase", "MmPhysicalMemoryBlock", "KiBugCheckData", "NtBuildNumber", "NtBuildLab", "NtBuildLabEx", "MmHighestPhysicalPage", "PspCidTable",
-        "KeTimeIncrement", "ObTypeIndexTable", "ObHeaderCookie", "PsProcessType", "PsThreadType", "KiKvaShadow", "KiInitialProcess", "KiInitialThread", "KiProcessListHead", "MmUserProbeAddress", "PsNtosImageBase",
+        "KeTimeIncrement", "ObTypeIndexTable", "ObHeaderCookie", "PsProcessType", "PsThreadType", "KiKvaShadow", "KiInitialProcess", "KiInitialThread", "KiProcessListHead", "MmUserProbeAddress", "PsNtosImageBase", "MmAvailablePages",
+        "MmZeroedPageListHead", "MmFreePageListHead", "MmStandbyPageListHead", "MmModifiedPageListHead",
     ];
 
     public static TruthDocument Build(TwinImage image)
@@ -30,6 +33,7 @@ internal static class TruthBuilder
             Memory = new TruthMemory(image.Ram.Size, image.Ram.LowSize, image.Runs.Select(r => new TruthRun(r.FirstPage, r.Pages)).ToArray(),
                 image.System.ReadU64(image.Kernel.AddressOf("MmPhysicalMemoryBlock")), server.Pages, image.PfnDatabase),
             Paging = new TruthPaging(image.SystemDtb, image.System.Root, image.Layout.SelfMap, image.Layout.PteBase, options.KvaShadow, LowStub.Address, options.Levels),
+            PageFrames = new TruthPageFrames(image.PfnDatabase, image.Frames.EntrySize, PageFramesFile, CountPages(image.Frames.States)),
             Kernel = new TruthKernel(image.Kernel.Base, image.Kernel.Size, image.Kernel.Base + image.Kernel.EntryPoint, image.Pool.Start, image.Pool.End, image.Objects.Cookie, ProcessBuilder.HeaderSize(image.Tables),
                 image.Kernel.Sections.Select(s => new TruthSection(s.Name, s.Rva, s.Size, s.IsDiscardable)).ToArray()),
             Kdbg = new TruthKdbg(image.Kdbg.Address, image.System.Translate(image.Kdbg.Address), image.Kdbg.Decoded.Length, image.Kdbg.Encoded, image.Kdbg.WaitNever, image.Kdbg.WaitAlways, image.Kdbg.FlagAddress,
@@ -47,6 +51,14 @@ internal static class TruthBuilder
             Layouts = image.Tables.Use.Types.ToArray().ToDictionary(t => t, t => Layout(image.Tables, t)),
             Symbols = image.Tables.Use.Symbols.ToArray().ToDictionary(s => s, s => (Hex)image.Tables.Symbol(s)),
         };
+    }
+
+    private static Dictionary<string, int> CountPages(byte[] states)
+    {
+        var counts = PageState.Names.ToDictionary(n => n, _ => 0);
+        foreach (var state in states.Where(s => s != PageState.None))
+            counts[PageState.Names[state & PageState.LocationMask]]++;
+        return counts;
     }
 
     private static TruthLayout Layout(KernelTables tables, string name)

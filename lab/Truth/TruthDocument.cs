@@ -9,6 +9,7 @@ internal sealed record TruthDocument
     public required TruthBuild Build { get; init; }
     public required TruthMemory Memory { get; init; }
     public required TruthPaging Paging { get; init; }
+    public required TruthPageFrames PageFrames { get; init; }
     public required TruthKernel Kernel { get; init; }
     public required TruthKdbg Kdbg { get; init; }
     public required TruthTimes Times { get; init; }
@@ -39,6 +40,9 @@ internal sealed record TruthRun(Hex FirstPage, ulong Pages);
 internal sealed record TruthMemory(ulong Size, ulong LowSize, IReadOnlyList<TruthRun> Runs, Hex DescriptorVa, ulong NumberOfPages, Hex PfnDatabase);
 
 internal sealed record TruthPaging(Hex SystemDtb, Hex SystemPml4, int SelfMapIndex, Hex PteBase, bool KvaShadow, Hex LowStub, int Levels);
+
+/// <summary>The page-frame database; <c>File</c>, beside truth.json, has one byte for each page from guest-physical 0 on (docs/lab.md).</summary>
+internal sealed record TruthPageFrames(Hex Database, int EntrySize, string File, IReadOnlyDictionary<string, int> Pages);
 
 internal sealed record TruthSection(string Name, Hex Rva, Hex Size, bool Discarded);
 

@@ -34,6 +34,13 @@ public sealed class ImageReader
         var file = MappedFile.Open(path);
         try
         {
+            // A .vmem is raw memory in pieces; the state beside it says where they belong, and what the registers hold.
+            if (asked is null && options is { RawLayout: null, RawLowSize: null } && VmwareFormat.StateOf(path) is { } state && IsVmwareMemory(file))
+            {
+                var view = OpenImage(state, options with { Format = VmwareFormat.FormatName }, cancellation);
+                file.Dispose();
+                return view;
+            }
             return OpenFile(file, path, asked, options, cancellation);
         }
         catch
@@ -62,6 +69,9 @@ public sealed class ImageReader
         return ForeignFile.Describe(head) ?? (ForeignFile.IsText(head) ? "it is a text file" : null);
     }
 
+    private bool IsVmwareMemory(MappedFile file) =>
+        Array.Exists(_formats, format => format is VmwareFormat) && !Array.Exists(_formats, format => format.Recognizes(file.Span(0, HeadSize), file.Length));
+
     private IImageFormat Named(string name) => name == RawImageFormat.FormatName
         ? new RawImageFormat()
         : Array.Find(_formats, format => format.Name == name)
@@ -74,9 +84,9 @@ public sealed class ImageReader
         if (asked is not null and not RawImageFormat && !asked.Recognizes(head, file.Length))
             throw new ImageFormatException($"'{file.Path}' is no {asked.Name} image; leave the format away to have it found by content");
         var format = asked;
-        // Who says where the parts of raw memory lie says that it is raw, packed or not.
+        // Who says where the parts of raw memory lie says that it is raw, packed or not; where low RAM ends may also be said of a format that leaves it open.
         if (format is null && (options.RawLayout is not null || options.RawLowSize is not null))
-            format = Array.Find(_formats, candidate => candidate is PackedFormat && candidate.Recognizes(file.Span(0, HeadSize), file.Length)) ?? new RawImageFormat();
+            format = Array.Find(_formats, candidate => (candidate is PackedFormat || (options.RawLayout is null && candidate.TakesLowSize)) && candidate.Recognizes(file.Span(0, HeadSize), file.Length)) ?? new RawImageFormat();
         format ??= Array.Find(_formats, candidate => candidate.Recognizes(file.Span(0, HeadSize), file.Length));
         if (format is null)
         {

@@ -19,6 +19,10 @@ internal sealed class SpooledBytes(Spool spool, string image) : MigrationBytes
         }
     }
 
+    /// <summary>Ends the writing.</summary>
+    /// <exception cref="ImageFormatException">What was left could not be written.</exception>
+    public void Seal() => _ = Mapped;
+
     public override int Read(long offset, Span<byte> destination)
     {
         var source = Mapped.Span(offset, destination.Length);

@@ -219,7 +219,9 @@ public sealed class ImageTests
         Assert.Equal(truth.Kdbg.Va.Value, BitConverter.ToUInt64(bytes, 24 + 0x80));
         Assert.Equal(truth.Kdbg.Decoded, Convert.ToHexStringLower(image.System.Read(note.DebuggerBlock.Value, truth.Kdbg.Size)));
 
-        Assert.Equal(without.Globals, truth.Globals);
+        // Of what is counted, the pages that the note takes.
+        static IEnumerable<TruthGlobal> Fixed(TruthDocument truth) => truth.Globals.Where(g => !g.Name.Contains("PageListHead", StringComparison.Ordinal) && g.Name != "MmAvailablePages");
+        Assert.Equal(Fixed(without), Fixed(truth));
         Assert.Equal(without.Processes.Select(p => p.EprocessPa), truth.Processes.Select(p => p.EprocessPa));
         Assert.Equal(without.Cpus, truth.Cpus);
     }

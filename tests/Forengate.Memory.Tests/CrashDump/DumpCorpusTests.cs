@@ -3,7 +3,9 @@ using Forengate.Testing;
 
 namespace Forengate.Memory.Tests;
 
-/// <summary>The seeds in tests/corpus/dmp are what the builder makes; with <c>FORENGATE_WRITE_CORPUS=1</c> they are written anew.</summary>
+/// <summary>
+/// The seeds in tests/corpus/dmp are what the builder makes; with <c>FORENGATE_WRITE_CORPUS=1</c> they are written anew. One is not: the small dump, which the debugger engine wrote of a twin.
+/// </summary>
 public sealed class DumpCorpusTests
 {
     private static readonly ulong[] Frames = [1, 2, 3, 64, 65, 100];

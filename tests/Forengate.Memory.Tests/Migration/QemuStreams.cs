@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Forengate.Memory.Tests.Qemu;
 
 namespace Forengate.Memory.Tests.Migration;
@@ -7,16 +8,42 @@ internal static class QemuStreams
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
-    /// <summary>Migrates a guest to a file, with a capability switched on for it.</summary>
-    public static string Migrate(QemuMachine qemu, string? capability = null, string name = "stream")
+    /// <summary>Migrates a guest through a socket into a file, with a capability switched on for it and off again.</summary>
+    public static string Migrate(QemuMachine qemu, string? capability = null, string name = "stream", Action? meanwhile = null, long bandwidth = 1L << 40)
     {
         var path = Path.Combine(qemu.Folder, name);
+        var socket = path + ".socket";
         SetCapability(qemu, capability, true);
-        qemu.Command("migrate-set-parameters", new Dictionary<string, object?> { ["max-bandwidth"] = 1L << 40 });
-        qemu.Command("migrate", new Dictionary<string, object?> { ["uri"] = $"exec:cat>{path}" });
+        qemu.Command("migrate-set-parameters", new Dictionary<string, object?> { ["max-bandwidth"] = bandwidth, ["downtime-limit"] = 1 });
+        using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(new UnixDomainSocketEndPoint(socket));
+        listener.Listen();
+        var copying = Task.Run(() =>
+        {
+            using var connection = listener.Accept();
+            using var from = new NetworkStream(connection);
+            using var to = File.Create(path);
+            from.CopyTo(to, 1 << 20);
+        });
+        qemu.Command("migrate", new Dictionary<string, object?> { ["uri"] = $"unix:{socket}" });
+        meanwhile?.Invoke();
         Wait(qemu);
+        Assert.True(copying.Wait(Patience), "QEMU did not close the stream");
         SetCapability(qemu, capability, false);
+        File.Delete(socket);
         return path;
+    }
+
+    /// <summary>Starts another QEMU that takes a stream in, and does not run it.</summary>
+    public static QemuMachine Receive(string machine, string path, string? capability)
+    {
+        var rom = path + ".rom";
+        File.WriteAllBytes(rom, LongModeStub.Rom());
+        var qemu = QemuMachine.Start(machine, "-bios", rom, "-incoming", "defer", "-S");
+        SetCapability(qemu, capability, true);
+        qemu.Command("migrate-incoming", new Dictionary<string, object?> { ["uri"] = $"exec:cat {path}" });
+        Wait(qemu);
+        return qemu;
     }
 
     public static void SetCapability(QemuMachine qemu, string? capability, bool on)

@@ -18,8 +18,6 @@ internal static class RegisterStub
     public const ulong Cr8 = 9;
     public const ulong Xcr0 = 7;
 
-    private const ulong Stage = 0x9000;
-
     /// <summary>cli; CR4.OSFXSR, OSXMMEXCPT, OSXSAVE; CR0.MP, not EM, TS; xsetbv; wrmsr each; cr8; dr0–3, dr7; fninit, fldpi, fldl2e, fld1; ldmxcsr; fldcw; vmovups; hlt. Its data behind it.</summary>
     private const string CodeHex =
         "fa0f20e0480d000604000f22e00f20c04883e0f34883c8020f22c031c931d2b8070000000f01d1b9810000c0b814131211ba100023000f30b9820000"
@@ -32,15 +30,8 @@ internal static class RegisterStub
         + "3f6489aed3f81d42678cb1d6fb20456a8fb4d9fe23486d92b7dc01264b7095badf04294e7398bde2072c5176";
 
     /// <summary>What is loaded from <see cref="LongModeStub.Code"/> on.</summary>
-    public static byte[] Image()
-    {
-        var image = LongModeStub.Image();
-        // hlt; jmp to it; nop of four bytes: the end of the first stage.
-        ReadOnlySpan<byte> end = [0xF4, 0xEB, 0xFD, 0x0F, 0x1F, 0x40, 0x00];
-        var at = image.AsSpan().IndexOf(end);
-        image[at] = 0xE9;
-        BitConverter.TryWriteBytes(image.AsSpan(at + 1), (int)(Stage - LongModeStub.Code) - (at + 5));
-        Convert.FromHexString(CodeHex).CopyTo(image, (int)(Stage - LongModeStub.Code));
-        return image;
-    }
+    public static byte[] Image() => SecondStage.Append(Convert.FromHexString(CodeHex));
+
+    /// <summary>What the stub loads into a YMM register: 32 bytes of a sequence, three bytes further for each register.</summary>
+    public static byte[] Vector(int register) => [.. Enumerable.Range(register * 3, 32).Select(i => (byte)((i * 37) + 11))];
 }

@@ -32,6 +32,12 @@ public sealed class CrashDumpFormat : IImageFormat
             remarks.Add("a small dump holds no physical memory, only what Windows picked for it: header, registers, one stack, one process, drivers");
         else if (image.FileLength > table.ExpectedFileSize && table.Pages != 0)
             remarks.Add($"0x{image.FileLength - table.ExpectedFileSize:x} bytes follow the last page");
+        if (!isSmall && image.LeavesPagesOut)
+        {
+            remarks.Add(image.DumpType is CrashDumpType.BitmapFull or CrashDumpType.KernelAndUserMemory
+                ? "a dump of active memory: pages that the system had no use for are not in it"
+                : "a kernel dump: what processes keep for themselves (command lines, their modules and data) is not in it");
+        }
         var (comment, systemTime, machine) = image.Is64Bit
             ? (image.Header64.Comment, image.Header64.SystemTime, image.Header64.MachineImageType)
             : (image.Header32.Comment, image.Header32.SystemTime, image.Header32.MachineImageType);

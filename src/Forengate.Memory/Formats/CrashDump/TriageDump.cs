@@ -208,6 +208,8 @@ public sealed class TriageDump : IDisposable
             if (!Add(blocks, file, BinaryPrimitives.ReadUInt64LittleEndian(entry), BinaryPrimitives.ReadUInt32LittleEndian(entry[8..]), BinaryPrimitives.ReadUInt32LittleEndian(entry[12..])))
                 lost++;
         }
+        if (isListed && count < triage.DataBlocksCount)
+            _problems.Add(new(TriageFault.Blocks, $"the dump claims {triage.DataBlocksCount} data blocks: only {count} were read"));
         if (lost != 0)
             _problems.Add(new(TriageFault.Blocks, $"{lost} of the dump's {triage.DataBlocksCount} data blocks lie beyond the file"));
         return [.. blocks.OrderBy(block => block.Start)];

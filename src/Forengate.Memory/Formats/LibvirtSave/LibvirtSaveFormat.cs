@@ -14,6 +14,8 @@ public sealed class LibvirtSaveFormat : IImageFormat
 
     public string Name => FormatName;
 
+    public bool TakesLowSize => true;
+
     public bool Recognizes(ReadOnlySpan<byte> head, long length) => LibvirtSaveHeader.IsMagic(head);
 
     public View Open(MappedFile file, ImageOpenOptions options, CancellationToken cancellation)

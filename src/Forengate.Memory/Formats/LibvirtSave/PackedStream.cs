@@ -51,6 +51,8 @@ internal static class PackedStream
         {
             var input = new ForwardInput(stream, (_, page) => spool.Append(page));
             var view = MigrationImage.Open(input, bytes, source, Watching(options, "unpacking", stream, file), file.Length, cancellation);
+            // Whatever fails at the disk fails now, and not at somebody's read.
+            bytes.Seal();
             var origin = view.Origin with { Remarks = [.. view.Origin.Remarks, Remark(packing, spool)] };
             return new View(view.Memory, view.Cpus, view.Consistency, origin, file);
         }

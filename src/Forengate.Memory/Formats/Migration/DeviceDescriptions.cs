@@ -22,6 +22,9 @@ internal sealed class DeviceDescriptions
     /// <summary>In the order of the stream.</summary>
     public List<DeviceDescription> Devices { get; } = [];
 
+    /// <summary>The stream's configuration section, where it is described (QEMU 8.0 and later).</summary>
+    public DescriptionNode? Configuration { get; private set; }
+
     /// <summary>Looks for a description that ends where the stream ends.</summary>
     /// <param name="tail">The stream's last bytes; zeros behind the description don't matter.</param>
     /// <param name="start">Where in <paramref name="tail"/> its mark stands; -1 when there is none.</param>
@@ -62,6 +65,11 @@ internal sealed class DeviceDescriptions
                 {
                     reader.Read();
                     result.ReadDevices(ref reader);
+                }
+                else if (reader.ValueTextEquals("configuration"u8))
+                {
+                    reader.Read();
+                    result.Configuration = DescriptionNode.Read(ref reader);
                 }
                 else
                 {

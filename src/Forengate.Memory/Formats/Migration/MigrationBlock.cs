@@ -20,6 +20,9 @@ internal sealed class MigrationBlock(string name, ulong length, PageIndex index)
     /// <summary>Where its pages lie in the file, outside the stream (mapped-ram).</summary>
     public MappedRamHeader? MappedRam { get; init; }
 
+    /// <summary>What a page is that the stream has nothing for.</summary>
+    public PageState Unsent { get; set; } = PageState.Missing;
+
     /// <summary>Pages the stream had for it, counting each version.</summary>
     public ulong PagesSeen { get; set; }
 }

@@ -25,6 +25,9 @@ internal static class MigrationCpus
     private const int SegmentFs = 4;
     private const int SegmentGs = 5;
 
+    /// <summary>QEMU keeps the descriptor's whole upper half; the rest of it is base and limit.</summary>
+    private const uint AttributeBits = 0x00FF_FF00;
+
     private const int VectorRegisters = 16;
     private const int VectorBytes = 16;
     private const int FloatRegisters = 8;
@@ -145,7 +148,7 @@ internal static class MigrationCpus
 
     private static SegmentRegister? Segment(DeviceFields cpu, string name, int number = 0) =>
         cpu.Struct(name, number) is { } segment && segment.Number("selector") is { } selector
-            ? new SegmentRegister((ushort)selector, segment.Number("base"), (uint?)segment.Number("limit"), (uint?)segment.Number("flags"))
+            ? new SegmentRegister((ushort)selector, segment.Number("base"), (uint?)segment.Number("limit"), (uint?)segment.Number("flags") & AttributeBits)
             : null;
 
     private static DescriptorTableRegister? Table(DeviceFields cpu, string name) =>

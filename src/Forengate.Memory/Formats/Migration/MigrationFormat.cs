@@ -9,6 +9,8 @@ public sealed class MigrationFormat : IImageFormat
 
     public string Name => FormatName;
 
+    public bool TakesLowSize => true;
+
     public bool Recognizes(ReadOnlySpan<byte> head, long length) =>
         head.Length >= MigrationLayout.HeaderSize && BinaryPrimitives.ReadUInt32BigEndian(head) == MigrationLayout.Magic;
 

@@ -46,7 +46,11 @@ internal sealed class MigrationMemory : PhysicalMemory
 
     public override IReadOnlyList<PhysicalRange> Ranges => _ranges;
 
-    public override PageState StateOf(PhysicalAddress address) => EntryAt(address.Value).State;
+    public override PageState StateOf(PhysicalAddress address)
+    {
+        var index = IndexOf(address.Value);
+        return index < 0 ? PageState.Missing : StateOf(_segments[index].Block, _segments[index].Block.Index[_segments[index].PageAt(address.Value)].State);
+    }
 
     public override PageRun RunAt(PhysicalAddress address, ulong maxLength)
     {
@@ -66,7 +70,7 @@ internal sealed class MigrationMemory : PhysicalMemory
         var pages = (ulong)count;
         while (pages << Page.Shift < limit && segment.Block.Index.RunAt(first + pages, out count).State == state)
             pages += (ulong)count;
-        return new PageRun(new PhysicalRange(start, Math.Min(pages << Page.Shift, limit)), state);
+        return new PageRun(new PhysicalRange(start, Math.Min(pages << Page.Shift, limit)), StateOf(segment.Block, state));
     }
 
     public override void Prefetch(PhysicalAddress address, ulong length)
@@ -131,6 +135,8 @@ internal sealed class MigrationMemory : PhysicalMemory
             _bytes.Dispose();
         base.Dispose(disposing);
     }
+
+    private static PageState StateOf(MigrationBlock block, PageState state) => state == PageState.Missing ? block.Unsent : state;
 
     private PageEntry EntryAt(ulong address)
     {

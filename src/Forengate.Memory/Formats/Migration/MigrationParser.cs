@@ -25,18 +25,19 @@ internal sealed class MigrationParser
     private readonly ImageLimits _limits;
     private readonly RamSection _ram;
     private readonly Dictionary<uint, string> _iterative = [];
-    private readonly IReadOnlyDictionary<long, long>? _ramParts;
+    private readonly IReadOnlyDictionary<long, long>? _known;
+    private int _ramParts;
     private long _keptBytes;
 
     /// <param name="limits">Bounds on what is believed.</param>
     /// <param name="report">Told the position now and then; may throw <see cref="OperationCanceledException"/>.</param>
-    /// <param name="ramParts">Bodies of ram sections that an index already has: from, to.</param>
+    /// <param name="known">Bodies of ram sections that an index already has: from, to.</param>
     /// <param name="stream">Filled so far by that index; null: nothing is known yet.</param>
     /// <param name="budget">Charged for the index.</param>
-    public MigrationParser(ImageLimits limits, Action<long> report, IndexBudget budget, MigrationStream? stream = null, IReadOnlyDictionary<long, long>? ramParts = null)
+    public MigrationParser(ImageLimits limits, Action<long> report, IndexBudget budget, MigrationStream? stream = null, IReadOnlyDictionary<long, long>? known = null)
     {
         _limits = limits;
-        _ramParts = ramParts;
+        _known = known;
         Stream = stream ?? new MigrationStream();
         _ram = new RamSection(Stream, limits, budget, report);
     }
@@ -85,6 +86,11 @@ internal sealed class MigrationParser
             case MigrationLayout.Configuration:
                 input.Skip(1);
                 went = ReadConfiguration(input);
+                return true;
+            case MigrationLayout.SectionFull when _ramParts > 0 && !Stream.RamEnded:
+                // A background snapshot does not end RAM by a section of its own: the devices follow it at once.
+                EndRam(ref input);
+                went = ReadNamed(input, full: true);
                 return true;
             case MigrationLayout.SectionStart or MigrationLayout.SectionFull:
                 went = ReadNamed(input, head[0] == MigrationLayout.SectionFull);
@@ -147,7 +153,9 @@ internal sealed class MigrationParser
                 Stream.Uuid = new Guid(uuid, bigEndian: true);
                 return input.Skip(16);
             default:
-                return Broken($"the configuration has a part '{name}' that is not known: a newer QEMU wrote the stream");
+                // A newer QEMU's: its description says how long it is.
+                return (Stream.Descriptions?.Configuration?.Subsections.Find(part => part.StructName == name)?.StructBytes is { } size && input.Skip(size))
+                    || Broken($"the configuration has a part '{name}' that is not known and not described: a newer QEMU wrote the stream");
         }
     }
 
@@ -182,23 +190,29 @@ internal sealed class MigrationParser
             return SkipUnknown(input, id, name, at);
         if (!ReadRam(input) || !ReadFooter(input, id))
             return false;
-        Stream.RamEnded |= last;
-        if (last && input is ForwardInput forward)
-        {
-            var rest = forward.TakeRest(_limits.DocumentBytes, out var whole);
-            if (!whole)
-                Stream.Remarks.Add($"what follows the RAM is more than {_limits.DocumentBytes >> 20} MiB: the rest was not read");
-            input = rest;
-            FindDescription(input);
-        }
+        _ramParts++;
+        if (last)
+            EndRam(ref input);
         return true;
+    }
+
+    private void EndRam(ref MigrationInput input)
+    {
+        Stream.RamEnded = true;
+        if (input is not ForwardInput forward)
+            return;
+        var rest = forward.TakeRest(_limits.DocumentBytes, out var whole);
+        if (!whole)
+            Stream.Remarks.Add($"what follows the RAM is more than {_limits.DocumentBytes >> 20} MiB: the rest was not read");
+        input = rest;
+        FindDescription(input);
     }
 
     private bool ReadRam(MigrationInput input)
     {
         var from = input.Position;
-        if (_ramParts is not null)
-            return (_ramParts.TryGetValue(from, out var to) && input.TrySeek(to)) || Broken($"the kept index does not fit the stream at 0x{from:x}");
+        if (_known is not null)
+            return (_known.TryGetValue(from, out var to) && input.TrySeek(to)) || Broken($"the kept index does not fit the stream at 0x{from:x}");
         if (!_ram.Read(input))
             return false;
         Stream.RamParts.Add((from, input.Position));

@@ -12,7 +12,7 @@ internal sealed class RamSection
     private const ulong RecordsBetweenReports = 1 << 14;
 
     /// <summary>Changes of one page on top of each other: far beyond any real migration's rounds, so that no page takes long to put together.</summary>
-    private const int MostDeltas = 4096;
+    public const int MostDeltas = 4096;
 
     private readonly MigrationStream _stream;
     private readonly ImageLimits _limits;

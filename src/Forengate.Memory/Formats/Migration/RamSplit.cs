@@ -49,6 +49,9 @@ internal static class RamSplit
         return Math.Min(ram, ram >= I440FxMost ? I440FxAligned : I440FxMost);
     }
 
+    /// <summary>Splits that <c>max-ram-below-4g</c> makes, in whole GiB as QEMU wants them, and the chipsets' own.</summary>
+    public static IEnumerable<ulong> Others(ulong ram) => new[] { GiB, 2 * GiB, Q35Most, 3 * GiB, I440FxMost, FourGiB - (GiB / 8), GiB / 2, GiB / 4 }.Where(low => low < ram).Append(Math.Min(ram, FourGiB));
+
     public static string Size(ulong bytes) => bytes % GiB == 0
         ? string.Create(CultureInfo.InvariantCulture, $"{bytes / GiB} GiB")
         : string.Create(CultureInfo.InvariantCulture, $"{bytes / (double)(1 << 20):0.###} MiB");
