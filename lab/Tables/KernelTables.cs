@@ -32,6 +32,12 @@ internal sealed class KernelTables
 
     public TableUse Use { get; } = new();
 
+    /// <summary>Everything the table has; not noted as used.</summary>
+    public IEnumerable<KernelType> AllTypes => _types.Values;
+
+    /// <summary>Every global and routine the table has; not noted as used.</summary>
+    public IEnumerable<KeyValuePair<string, uint>> AllSymbols => _symbols;
+
     /// <summary>Number of the family: 7601, 9600, 14393, 17763, 19041, 20348 or 22000 (or that of any other build).</summary>
     public int Family => Build.Build;
 

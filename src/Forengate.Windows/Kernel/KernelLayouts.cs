@@ -38,6 +38,11 @@ internal sealed record KernelLayouts(
 
         public int Size(KernelStruct type) => Need(profile.SizeOf(type), type.ToString());
 
+        /// <summary>Every build has it, and symbols must tell it; where a profile was deduced it may have stayed unknown.</summary>
+        public int? Want(KernelField field) => profile.IsDeduced ? Maybe(field) : Need(field);
+
+        public int? WantSize(KernelStruct type) => profile.IsDeduced ? profile.SizeOf(type) : Size(type);
+
         private int Need(int? value, string name)
         {
             if (value is { } known)
@@ -51,25 +56,25 @@ internal sealed record KernelLayouts(
     {
         var layout = new ProcessLayout
         {
-            KProcessSize = of.Size(KernelStruct.KPROCESS),
+            KProcessSize = of.WantSize(KernelStruct.KPROCESS),
             HeaderType = of.Need(KernelField.DISPATCHER_HEADER_Type),
             HeaderWaitListHead = of.Need(KernelField.DISPATCHER_HEADER_WaitListHead),
-            ProfileListHead = of.Need(KernelField.KPROCESS_ProfileListHead),
+            ProfileListHead = of.Want(KernelField.KPROCESS_ProfileListHead),
             DirectoryTableBase = of.Need(KernelField.KPROCESS_DirectoryTableBase),
             UserDirectoryTableBase = of.Maybe(KernelField.KPROCESS_UserDirectoryTableBase),
-            KernelThreadListHead = of.Need(KernelField.KPROCESS_ThreadListHead),
+            KernelThreadListHead = of.Want(KernelField.KPROCESS_ThreadListHead),
             UniqueProcessId = of.Need(KernelField.EPROCESS_UniqueProcessId),
             ActiveProcessLinks = of.Need(KernelField.EPROCESS_ActiveProcessLinks),
-            InheritedFromUniqueProcessId = of.Need(KernelField.EPROCESS_InheritedFromUniqueProcessId),
+            InheritedFromUniqueProcessId = of.Want(KernelField.EPROCESS_InheritedFromUniqueProcessId),
             ImageFileName = of.Need(KernelField.EPROCESS_ImageFileName),
-            SeAuditImageFileName = of.Need(KernelField.EPROCESS_SeAuditProcessCreationInfo),
-            Peb = of.Need(KernelField.EPROCESS_Peb),
+            SeAuditImageFileName = of.Want(KernelField.EPROCESS_SeAuditProcessCreationInfo),
+            Peb = of.Want(KernelField.EPROCESS_Peb),
             WoW64Process = of.Maybe(KernelField.EPROCESS_Wow64Process),
             Session = of.Maybe(KernelField.EPROCESS_Session),
-            CreateTime = of.Need(KernelField.EPROCESS_CreateTime),
-            ExitTime = of.Need(KernelField.EPROCESS_ExitTime),
-            ActiveThreads = of.Need(KernelField.EPROCESS_ActiveThreads),
-            ThreadListHead = of.Need(KernelField.EPROCESS_ThreadListHead),
+            CreateTime = of.Want(KernelField.EPROCESS_CreateTime),
+            ExitTime = of.Want(KernelField.EPROCESS_ExitTime),
+            ActiveThreads = of.Want(KernelField.EPROCESS_ActiveThreads),
+            ThreadListHead = of.Want(KernelField.EPROCESS_ThreadListHead),
             SessionId = of.Maybe(KernelField.MM_SESSION_SPACE_SessionId),
             PebSessionId = of.Maybe(KernelField.PEB_SessionId),
             PebProcessParameters = of.Need(KernelField.PEB_ProcessParameters),
@@ -78,9 +83,9 @@ internal sealed record KernelLayouts(
         };
         ReadOnlySpan<int> ends =
         [
-            layout.KernelThreadListHead + 16, layout.UserDirectoryTableBase ?? 0, layout.UniqueProcessId, layout.ActiveProcessLinks + 8, layout.InheritedFromUniqueProcessId,
-            layout.ImageFileName + 16, layout.SeAuditImageFileName, layout.Peb, layout.WoW64Process ?? 0, layout.Session ?? 0, layout.CreateTime, layout.ExitTime,
-            layout.ActiveThreads, layout.ThreadListHead + 8,
+            (layout.KernelThreadListHead ?? 0) + 16, layout.UserDirectoryTableBase ?? 0, layout.UniqueProcessId, layout.ActiveProcessLinks + 8, layout.InheritedFromUniqueProcessId ?? 0,
+            layout.ImageFileName + 16, layout.SeAuditImageFileName ?? 0, layout.Peb ?? 0, layout.WoW64Process ?? 0, layout.Session ?? 0, layout.CreateTime ?? 0,
+            layout.ExitTime ?? 0, layout.ActiveThreads ?? 0, (layout.ThreadListHead ?? 0) + 8,
         ];
         var end = 0;
         foreach (var field in ends)
