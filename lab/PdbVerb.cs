@@ -30,15 +30,18 @@ internal static class PdbVerb
         var guid = Guid.ParseExact(build.GetProperty("pdbGuid").GetString()!, "N");
         var bytes = PdbWriter.Write(
             guid.ToByteArray(), build.GetProperty("pdbAge").GetUInt32(), @"d:\twin\" + build.GetProperty("pdbName").GetString(), sections,
-            Source(build.GetProperty("version").GetString()!), out var counts);
+            Source(build.GetProperty("version").GetString()!, document.RootElement.GetProperty("options")), out var counts);
         File.WriteAllBytes(target, bytes);
         Console.Out.WriteLine($"{target}: {bytes.Length} bytes, {counts.Types} types in {counts.Records} records, {counts.Publics} public symbols");
         return 0;
     }
 
     /// <summary>All types of the build where the data beside the checkout has them, else those that twins are made of.</summary>
-    private static PdbTypeSource Source(string version) =>
-        SharedData.Find() is { } shared && shared.Build(version) is { } build ? PdbTypeSource.Of(shared.LoadIsf(build)) : PdbTypeSource.Of(KernelCatalog.Load(version));
+    /// <remarks>Of a shuffled twin only what it is made of: the rest has no place in such a kernel.</remarks>
+    private static PdbTypeSource Source(string version, JsonElement options) =>
+        options.TryGetProperty("shuffle", out var shuffle) && shuffle.ValueKind == JsonValueKind.Number ? PdbTypeSource.Of(LayoutShuffle.Apply(KernelCatalog.Load(version), shuffle.GetUInt64()))
+        : SharedData.Find() is { } shared && shared.Build(version) is { } build ? PdbTypeSource.Of(shared.LoadIsf(build))
+        : PdbTypeSource.Of(KernelCatalog.Load(version));
 
     private static PeSection Section(JsonElement section)
     {

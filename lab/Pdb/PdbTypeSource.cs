@@ -42,9 +42,10 @@ internal sealed record PdbTypeSource(
     /// <summary>From a carried table, which knows of a field its size and structure only.</summary>
     public static PdbTypeSource Of(KernelTables tables)
     {
+        var sizes = tables.AllTypes.ToDictionary(type => type.Name, type => type.Size);
         var structures = tables.AllTypes.ToDictionary(type => type.Name, type => new PdbStructure(
             type.Name, false, type.Size,
-            [.. type.Fields.Values.OrderBy(field => field.Offset).ThenBy(field => field.BitPosition).Select(field => new PdbMember(field.Name, field.Offset, Type(tables, field)))]));
+            [.. type.Fields.Values.OrderBy(field => field.Offset).ThenBy(field => field.BitPosition).Select(field => new PdbMember(field.Name, field.Offset, Type(sizes, field)))]));
         return new PdbTypeSource(structures, new Dictionary<string, PdbEnumeration>(), new SortedDictionary<string, uint>(tables.AllSymbols.ToDictionary(), StringComparer.Ordinal));
     }
 
@@ -61,10 +62,10 @@ internal sealed record PdbTypeSource(
         };
     }
 
-    private static PdbFieldType Type(KernelTables tables, KernelField field)
+    private static PdbFieldType Type(Dictionary<string, int> sizes, KernelField field)
     {
         var size = field.Size / Math.Max(field.Count, 1);
-        var known = field.Type is not null && tables.AllTypes.Any(type => type.Name == field.Type && type.Size == size);
+        var known = field.Type is not null && sizes.TryGetValue(field.Type, out var whole) && whole == size;
         var one = known ? new PdbFieldType("struct", field.Type!) : size switch
         {
             1 => new PdbFieldType("base", "unsigned char"),

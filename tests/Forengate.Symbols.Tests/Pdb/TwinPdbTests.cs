@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Forengate.Testing.Twins;
 
 namespace Forengate.Symbols.Tests;
@@ -40,6 +41,21 @@ public sealed class TwinPdbTests
             if (!Equals(ours, expected))
                 wrong.Add($"{what}: {ours} instead of {expected}");
         }
+    }
+
+    /// <summary>A kernel that no table knows: its PDB says where the twin's truth has its fields.</summary>
+    [Fact]
+    public void A_shuffled_twins_PDB_says_what_its_truth_says()
+    {
+        var image = TwinImages.Get("--build", "19041", "--shuffle", "5", "--memory", "128", "--drivers", "4", "--processes", "4");
+        using var truth = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(image, "truth.json")));
+        using var pdb = PdbFile.Open(TwinPdbs.Get(image));
+        Assert.Null(ProfileStore.Carried.Find(pdb.CodeView, out _));
+        Assert.Equal(truth.RootElement.GetProperty("build").GetProperty("pdbGuid").GetString(), pdb.CodeView.Guid.ToString("N").ToUpperInvariant());
+        var head = truth.RootElement.GetProperty("globals").EnumerateArray().Single(global => global.GetProperty("name").GetString() == "PsActiveProcessHead");
+        Assert.Equal(Convert.ToUInt32(head.GetProperty("rva").GetString(), 16), KernelProfile.From(pdb).RvaOf(KernelGlobal.PsActiveProcessHead));
+        var carried = ProfileStore.Carried.Profiles.Single(profile => profile.Version == new Version(10, 0, 19041, 329));
+        Assert.NotEqual(carried.OffsetOf(KernelField.EPROCESS_Token), KernelProfile.From(pdb).OffsetOf(KernelField.EPROCESS_Token));
     }
 
     /// <summary>One that Volatility would take: the same profile again by way of ISF.</summary>
