@@ -45,7 +45,7 @@ internal sealed class DriverDeduction(AddressSpace space, KernelImage kernel, De
         var stamps = new List<int>();
         for (var offset = FirstBehindNames; offset + sizeof(uint) <= EntryLength; offset += sizeof(uint))
         {
-            if (images.TrueForAll(entry => Dword(entry, offset) == entry.Image!.Value.TimeDateStamp))
+            if (ProcessCensus.NearlyAll(images, entry => Dword(entry, offset) == entry.Image!.Value.TimeDateStamp))
                 stamps.Add(offset);
         }
         ledger.Choose(KernelField.KLDR_DATA_TABLE_ENTRY_TimeDateStamp, stamps, null, $"the link time in the headers of {images.Count} images");

@@ -54,10 +54,13 @@ internal sealed class GlobalsDeduction(AddressSpace space, KernelImage image, Ke
     {
         if (data.Exports is not { } exports)
             return;
-        foreach (var name in KernelSchema.Globals)
+        var wanted = new Dictionary<string, KernelGlobal>(KernelSchema.Globals.Length);
+        for (var i = 0; i < KernelSchema.Globals.Length; i++)
+            wanted.TryAdd(KernelSchema.Globals[i], (KernelGlobal)i);
+        for (var i = 0; i < exports.Count; i++)
         {
             ct.ThrowIfCancellationRequested();
-            if (exports.Find(name) is { IsForwarder: false } export && KernelSchema.FindGlobal(name) is { } global)
+            if (exports.At(i) is { IsForwarder: false } export && wanted.Remove(export.Name, out var global))
                 ledger.Accept(global, image.Base + export.Rva, "the kernel image exports it");
         }
     }
@@ -232,16 +235,16 @@ internal sealed class GlobalsDeduction(AddressSpace space, KernelImage image, Ke
         var start = System.Text.Encoding.ASCII.GetBytes($"{build & 0xFFFF}.");
         var found = new List<VirtualAddress>();
         Span<byte> text = stackalloc byte[64];
-        foreach (var rva in data.Find(start))
+        foreach (var rva in data.FindText(start, ct))
         {
             var line = text[..space.Read(image.Base + rva, text)];
             if (line.IndexOf(".amd64"u8) is > 0 and var platform && line[..platform].IndexOfAnyExceptInRange((byte)0x20, (byte)0x7E) < 0 && platform < 16)
                 found.Add(image.Base + rva);
         }
         if (found.Count == 1)
-            ledger.Accept(KernelGlobal.NtBuildLabEx, found[0], "the only text in the kernel's data that begins with its build and names its platform");
+            ledger.Accept(KernelGlobal.NtBuildLabEx, found[0], "the only text in the kernel image that begins with its build and names its platform");
         else
-            ledger.Refuse(KernelGlobal.NtBuildLabEx, $"{found.Count} texts in the kernel's data begin with its build and name its platform");
+            ledger.Refuse(KernelGlobal.NtBuildLabEx, $"{found.Count} texts in the kernel image begin with its build and name its platform");
     }
 
     private bool IsModuleList(VirtualAddress head) =>

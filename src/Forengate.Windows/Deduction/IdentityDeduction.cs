@@ -48,12 +48,12 @@ internal sealed class IdentityDeduction(ProcessCensus census, ThreadDeduction th
         var fits = census.Where(names.Where(offset => census.SystemSample.Bytes.Slice(offset, 7).SequenceEqual("System\0"u8)), static (sample, offset) => IsName(sample.Bytes.Slice(offset, ProcessReader.ImageFileNameLength)));
         if (ledger.Choose(KernelField.EPROCESS_ImageFileName, fits, null, $"\"System\" in System and a name of up to 14 characters in each of {census.Samples.Count} processes") is not { } name)
             return;
-        var paths = census.Where(census.Qwords, (sample, offset) => PathFits(sample, offset, name) != false)
+        var paths = census.Qwords.Where(offset => ProcessCensus.NearlyAll(census.Samples, sample => PathFits(sample, offset, name) != false))
             .Where(offset => census.Samples.Count(sample => PathFits(sample, offset, name) == true) is var agreeing && agreeing > 0 && agreeing * 2 > census.Samples.Count - 1)
             .ToList();
         ledger.Choose(
             KernelField.EPROCESS_SeAuditProcessCreationInfo, paths, null,
-            $"a pointer to an NT path in most of {census.Samples.Count} processes, whose file name begins as ImageFileName does, and none that does otherwise");
+            $"a pointer to an NT path in most of {census.Samples.Count} processes, whose file name begins as ImageFileName does, and hardly any that does otherwise");
     }
 
     public void FindTimes()
@@ -72,9 +72,21 @@ internal sealed class IdentityDeduction(ProcessCensus census, ThreadDeduction th
             ledger.Refuse(KernelField.EPROCESS_ExitTime, "no process in the list has ended: it is zero in all of them, as much else is");
             return;
         }
-        var exits = census.Where(
-            census.Qwords, (sample, offset) => sample.HasEnded ? sample.Qword(offset) >= sample.Qword(create) && IsTime(sample.Qword(offset)) : sample.Qword(offset) == 0);
+        var exits = census.Qwords.Where(offset => ProcessCensus.NearlyAll(
+            census.Samples, sample => sample.HasEnded ? sample.Qword(offset) >= sample.Qword(create) && IsTime(sample.Qword(offset)) : sample.Qword(offset) == 0))
+            .Where(offset => census.Samples.Any(sample => sample.HasEnded && sample.Qword(offset) != 0))
+            .ToList();
         ledger.Choose(KernelField.EPROCESS_ExitTime, exits, null, $"a time after its creation in {ended} processes that have ended (signalled), zero in {census.Samples.Count - ended} others");
+    }
+
+    /// <summary>A dispatcher header says the size of its object in dwords, where that fits into its byte.</summary>
+    public void FindKernelPart()
+    {
+        var size = census.SystemSample.Bytes[PublicLayouts.HeaderSize] * sizeof(uint);
+        var inside = ledger.Fields.Where(static pair => KernelSchema.Fields[(int)pair.Key].Struct == KernelStruct.KPROCESS).Select(static pair => pair.Value).DefaultIfEmpty(0).Max();
+        var behind = ledger.Fields.Where(static pair => KernelSchema.Fields[(int)pair.Key].Struct == KernelStruct.EPROCESS).Select(static pair => pair.Value).DefaultIfEmpty(0).Min();
+        if (size > inside && size <= behind)
+            ledger.Accept(KernelStruct.KPROCESS, size, $"the dispatcher header's size; the kernel's fields found end before, at +0x{inside:x}, the executive's begin behind, at +0x{behind:x}");
     }
 
     public void FindThreadCount()
@@ -86,9 +98,12 @@ internal sealed class IdentityDeduction(ProcessCensus census, ThreadDeduction th
             return;
         }
         var offsets = Enumerable.Range(0, census.Size / sizeof(uint)).Select(static i => i * sizeof(uint));
+        var fits = offsets.Where(offset => ProcessCensus.NearlyAll(counted, sample => sample.Dword(offset) == (uint)sample.Threads!.Value)).ToList();
+        // The most threads a process ever had is never less than those it has, and in some process more.
+        bool IsMost(int offset) => fits.Exists(other => counted.TrueForAll(sample => sample.Dword(offset) >= sample.Dword(other)) && counted.Exists(sample => sample.Dword(offset) > sample.Dword(other)));
         ledger.Choose(
-            KernelField.EPROCESS_ActiveThreads, [.. offsets.Where(offset => counted.TrueForAll(sample => sample.Dword(offset) == (uint)sample.Threads!.Value))], null,
-            $"the number of threads that each of {counted.Count} processes has in its list");
+            KernelField.EPROCESS_ActiveThreads, [.. fits.Where(offset => !IsMost(offset))], null,
+            $"the number of threads that nearly each of {counted.Count} processes has in its list, and nothing that is never more");
     }
 
     /// <summary>Whether threads bear the numbers at an offset: <c>CLIENT_ID</c> (process, thread) lies at one place in all of them.</summary>
@@ -135,8 +150,9 @@ internal sealed class IdentityDeduction(ProcessCensus census, ThreadDeduction th
         var text = UnicodeString.From(descriptor);
         if (text is { Length: 0, MaximumLength: 0 })
             return null;
-        if (!text.IsSane || text.Length > MaxPath || !text.Buffer.IsKernel || text.Read(census.Space) is not { Length: > 0 } path || path[0] != '\\')
+        if (!text.IsSane || text.Length > MaxPath || !text.Buffer.IsKernel || text.Read(census.Space) is not { Length: > 0 } path)
             return false;
+        // Processes without an image have a name there and no path.
         var file = path[(path.LastIndexOf('\\') + 1)..];
         var own = sample.Bytes.Slice(name, ProcessReader.ImageFileNameLength);
         // As far as both are ASCII: what the code page lacks is another character in the short name.

@@ -19,9 +19,11 @@ internal sealed class KernelData
     /// <summary>Sections that hold tables of the linker, no variables.</summary>
     private static readonly string[] s_tables = [".pdata", ".edata", ".rsrc", ".reloc", ".idata"];
 
+    private readonly AddressSpace _space;
+    private readonly KernelImage _kernel;
     private readonly List<(uint Rva, byte[] Bytes)> _pages = [];
 
-    private KernelData(PeImage? image, PeExports? exports) => (Image, Exports) = (image, exports);
+    private KernelData(AddressSpace space, KernelImage kernel, PeImage? image, PeExports? exports) => (_space, _kernel, Image, Exports) = (space, kernel, image, exports);
 
     public PeImage? Image { get; }
 
@@ -34,9 +36,9 @@ internal sealed class KernelData
     {
         var bytes = new LoadedImageBytes(space, kernel.Base);
         if (!PeImage.TryRead(bytes, out var image, out _))
-            return new KernelData(null, null);
+            return new KernelData(space, kernel, null, null);
         PeExports.TryRead(image, bytes, out var exports, out _);
-        var data = new KernelData(image, exports);
+        var data = new KernelData(space, kernel, image, exports);
         var taken = 0u;
         var buffer = new byte[Page.Size];
         foreach (var section in image.Sections)
@@ -71,13 +73,17 @@ internal sealed class KernelData
         }
     }
 
-    /// <summary>RVAs of bytes within one page.</summary>
-    public IEnumerable<uint> Find(byte[] pattern)
+    /// <summary>RVAs of bytes within one page, in all of the image: constants may lie with the code.</summary>
+    public IEnumerable<uint> FindText(byte[] pattern, CancellationToken ct)
     {
-        foreach (var (rva, bytes) in _pages)
+        var page = new byte[Page.Size];
+        for (var rva = 0u; rva < Math.Min(_kernel.Size, MaxBytes); rva += Page.Size)
         {
+            ct.ThrowIfCancellationRequested();
+            if (!_space.TryRead(_kernel.Base + rva, page))
+                continue;
             var from = 0;
-            while (bytes.AsSpan(from).IndexOf(pattern) is var found and >= 0)
+            while (page.AsSpan(from).IndexOf(pattern) is var found and >= 0)
             {
                 yield return rva + (uint)(from + found);
                 from += found + 1;

@@ -8,7 +8,11 @@ namespace Forengate.Windows;
 /// <param name="Accepted">Each field, size and global accepted, with its evidence.</param>
 /// <param name="Refused">What was not accepted, with the reason.</param>
 /// <param name="Nearest">The known build whose layout agrees with all that was deduced, and filled in what was not; null where there is none.</param>
-internal sealed record DeducedKernel(KernelProfile Profile, IReadOnlyList<Fact> Accepted, IReadOnlyList<Fact> Refused, KernelProfile? Nearest);
+internal sealed record DeducedKernel(KernelProfile Profile, IReadOnlyList<Fact> Accepted, IReadOnlyList<Fact> Refused, KernelProfile? Nearest)
+{
+    /// <summary>A profile that was there for this kernel and did not pass; null where there was none.</summary>
+    public KernelProfile? Unfit { get; init; }
+}
 
 /// <summary>
 /// Finds where a kernel of an unknown build keeps its globals and fields, by what must hold in any Windows: exports, KDBG, lists that close and point back, tables that map the kernel, objects that
@@ -56,6 +60,7 @@ internal static class KernelDeduction
         user.FindWow64();
         user.FindSession();
         tables.FindUserTable();
+        identity.FindKernelPart();
         new ProcessorDeduction(space, debugger, ledger, limits).Run();
         new DriverDeduction(space, image, ledger, limits, ct).Run();
 

@@ -42,6 +42,8 @@ internal static class NearestBuild
                 filled = true;
             }
         }
+        if (ledger.Table.SizeOf(KernelStruct.KPROCESS) is null && first.SizeOf(KernelStruct.KPROCESS) is { } size && nearest.TrueForAll(profile => profile.SizeOf(KernelStruct.KPROCESS) == size))
+            ledger.Accept(KernelStruct.KPROCESS, size, $"as in {first}, whose layout agrees");
         return filled ? first : null;
     }
 

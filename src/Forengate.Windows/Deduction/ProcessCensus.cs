@@ -18,6 +18,9 @@ internal sealed class ProcessCensus
     /// <summary>The most processes looked at, in bytes of the samples a few MiB.</summary>
     private const int MaxSamples = 1024;
 
+    /// <summary>One object in so many may deviate from what all others show.</summary>
+    private const int MostMissing = 20;
+
     private ProcessCensus(AddressSpace space, VirtualAddress system, int size, List<ProcessSample> samples) => (Space, System, Size, Samples) = (space, system, size, samples);
 
     /// <summary>The space the kernel was first seen through.</summary>
@@ -103,18 +106,19 @@ internal sealed class ProcessCensus
     }
 
     /// <summary>Every place, of those given, where each sample fits.</summary>
-    public List<int> Where(IEnumerable<int> offsets, Func<ProcessSample, int, bool> fits)
+    public List<int> Where(IEnumerable<int> offsets, Func<ProcessSample, int, bool> fits) =>
+        [.. offsets.Where(offset => Samples.All(sample => fits(sample, offset)))];
+
+    /// <summary>Whether nearly all fit: a process that is being made, ends or is torn may not. All of a few must.</summary>
+    public static bool NearlyAll<T>(IReadOnlyList<T> items, Func<T, bool> fits)
     {
-        var found = new List<int>();
-        foreach (var offset in offsets)
+        var misses = 0;
+        for (var i = 0; i < items.Count; i++)
         {
-            var all = true;
-            for (var i = 0; all && i < Samples.Count; i++)
-                all = fits(Samples[i], offset);
-            if (all)
-                found.Add(offset);
+            if (!fits(items[i]) && ++misses * MostMissing > items.Count)
+                return false;
         }
-        return found;
+        return true;
     }
 
     private static bool IsProcess(AddressSpace space, VirtualAddress at) => IsObject(space, at, ProcessObject);

@@ -11,6 +11,9 @@ internal sealed class ProcessorDeduction(AddressSpace space, DebuggerData? debug
     /// <summary>The most bytes KDBG says a KPRCB spans: its size is 16 bits.</summary>
     private const int MaxPrcb = 0x10000;
 
+    /// <summary>CR0.PG and CR0.PE (Intel SDM vol. 3, 2.5).</summary>
+    private const ulong PagedProtected = 0x8000_0001;
+
     private List<VirtualAddress> _blocks = [];
 
     public void Run()
@@ -85,9 +88,9 @@ internal sealed class ProcessorDeduction(AddressSpace space, DebuggerData? debug
             if (_blocks.TrueForAll(prcb => IsSpecialRegisters(prcb, offset)))
                 fits.Add(offset);
         }
-        var what = $"in {_blocks.Count} processors the bases of the GDT and IDT that its KPCR names";
+        var what = $"in {_blocks.Count} processors control registers of paged protected mode and the base of the GDT or IDT that its KPCR names";
         int special = debugger.OffsetPrcbProcStateSpecialReg, context = debugger.OffsetPrcbProcStateContext;
-        if (!fits.Contains(special) || fits.Count != 1)
+        if (!fits.Contains(special))
         {
             ledger.Refuse(KernelField.KPROCESSOR_STATE_SpecialRegisters, $"KDBG says KPRCB+0x{special:x}, {fits.Count} places have {what}");
             return;
@@ -103,7 +106,7 @@ internal sealed class ProcessorDeduction(AddressSpace space, DebuggerData? debug
             return;
         }
         ledger.Accept(KernelField.KPRCB_ProcessorState, start, $"the {StateAlignment}-aligned place where SpecialRegisters and ContextFrame begin");
-        ledger.Accept(KernelField.KPROCESSOR_STATE_SpecialRegisters, special - start, $"the only place with {what}; KDBG says so too");
+        ledger.Accept(KernelField.KPROCESSOR_STATE_SpecialRegisters, special - start, $"KDBG says so; {(fits.Count == 1 ? "the only place" : $"one of {fits.Count} places")} with {what}");
         ledger.Accept(KernelField.KPROCESSOR_STATE_ContextFrame, context - start, "KDBG says so; it is beside SpecialRegisters, and holds a CONTEXT of this processor kind or none yet");
     }
 
@@ -121,9 +124,12 @@ internal sealed class ProcessorDeduction(AddressSpace space, DebuggerData? debug
     private bool IsSpecialRegisters(VirtualAddress prcb, int offset)
     {
         var (at, pcr) = (prcb + (ulong)offset, prcb - PublicLayouts.PcrPrcb);
-        return space.TryRead(pcr + PublicLayouts.PcrGdtBase, out ulong gdt) && gdt != 0 && space.TryRead(at + PublicLayouts.SpecialGdtrBase, out ulong ownGdt) && ownGdt == gdt
-            && space.TryRead(pcr + PublicLayouts.PcrIdtBase, out ulong idt) && space.TryRead(at + PublicLayouts.SpecialIdtrBase, out ulong ownIdt) && ownIdt == idt;
+        return (Same(pcr + PublicLayouts.PcrGdtBase, at + PublicLayouts.SpecialGdtrBase) || Same(pcr + PublicLayouts.PcrIdtBase, at + PublicLayouts.SpecialIdtrBase))
+            && space.TryRead(at + PublicLayouts.SpecialCr0, out ulong cr0) && (cr0 & PagedProtected) == PagedProtected && cr0 <= uint.MaxValue
+            && space.TryRead(at + PublicLayouts.SpecialCr3, out ulong cr3) && KernelPointers.TableBase(cr3) is var table && table != 0 && table < space.Memory.End.Value;
     }
+
+    private bool Same(VirtualAddress one, VirtualAddress other) => space.TryRead(one, out ulong here) && here != 0 && space.TryRead(other, out ulong there) && here == there;
 
     private bool IsContext(VirtualAddress at) =>
         KernelPointers.IsObject(at, space.Levels) && space.TryRead(at + PublicLayouts.ContextFlags, out uint flags)

@@ -30,6 +30,7 @@ internal static class PublicLayouts
     public const int PrcbCurrentThread = 8;
 
     // KSPECIAL_REGISTERS and CONTEXT (ntddk.h, winnt.h).
+    public const int SpecialCr0 = 0x00;
     public const int SpecialCr3 = 0x10;
     public const int SpecialGdtrBase = 0x58;
     public const int SpecialIdtrBase = 0x68;
@@ -72,8 +73,15 @@ internal static class PublicLayouts
     private const int KdDebuggerEnabled = 0x2D4;
     private const int NumberOfPhysicalPages = 0x2E8;
 
-    /// <summary>XSTATE_CONFIGURATION to 7601, and from 8 on with one more mask before its size: base and distance of the size.</summary>
-    private static readonly (int XState, int Size)[] s_xstates = [(0x3E0, 8), (0x3D8, 0x10)];
+    // XSTATE_CONFIGURATION: to 7601 features, then size; from 8 on, eight bytes earlier, features, those of them that are volatile, then size.
+    private const int XStateBefore8 = 0x3E0;
+    private const int XState = 0x3D8;
+    private const int XStateVolatile = 8;
+    private const int XStateSizeBefore8 = 8;
+    private const int XStateSize = 0x10;
+
+    /// <summary>x87 and SSE: what every system enables.</summary>
+    private const ulong MinFeatures = 3;
 
     /// <summary>What an XSAVE area holds at least: legacy area and header (Intel SDM vol. 1, 13.4).</summary>
     private const uint MinXStateSize = 576;
@@ -133,20 +141,20 @@ internal static class PublicLayouts
 
     private static void TakeXState(byte[] page, DeductionLedger ledger)
     {
-        var fits = s_xstates.Where(place =>
+        ulong Features(int at) => BinaryPrimitives.ReadUInt64LittleEndian(page.AsSpan(at));
+        bool Fits(int at, int size) => (Features(at) & MinFeatures) == MinFeatures && Features(at) >> 63 == 0
+            && BinaryPrimitives.ReadUInt32LittleEndian(page.AsSpan(at + size)) is >= MinXStateSize and <= MaxXStateSize;
+        // The volatile features are some of the enabled ones, so the later form may look like the earlier one, but not the other way round: before it lay addresses of whole pages.
+        var later = Fits(XState, XStateSize) && (Features(XState + XStateVolatile) & ~Features(XState)) == 0;
+        if (!later && !Fits(XStateBefore8, XStateSizeBefore8))
         {
-            var (mask, size) = (BinaryPrimitives.ReadUInt64LittleEndian(page.AsSpan(place.XState)), BinaryPrimitives.ReadUInt32LittleEndian(page.AsSpan(place.XState + place.Size)));
-            return (mask & 3) == 3 && mask >> 63 == 0 && size is >= MinXStateSize and <= MaxXStateSize;
-        }).ToList();
-        if (fits.Count != 1)
-        {
-            ledger.Refuse(KernelField.KUSER_SHARED_DATA_XState, $"{fits.Count} of its two known places hold features with x87 and SSE and a size");
+            ledger.Refuse(KernelField.KUSER_SHARED_DATA_XState, "neither of its two places holds features with x87 and SSE and a size");
             return;
         }
-        const string how = "the one of its two known places (to 7601, and later) with x87 and SSE enabled and a size that an XSAVE area can have";
-        ledger.Accept(KernelField.KUSER_SHARED_DATA_XState, fits[0].XState, how);
+        var how = $"ntddk.h {(later ? "from 8 on" : "to 7")}: x87 and SSE are enabled there, {(later ? "the volatile features are among the enabled ones, " : "")}and the size is one that an XSAVE area can have";
+        ledger.Accept(KernelField.KUSER_SHARED_DATA_XState, later ? XState : XStateBefore8, how);
         ledger.Accept(KernelField.XSTATE_CONFIGURATION_EnabledFeatures, 0, how);
-        ledger.Accept(KernelField.XSTATE_CONFIGURATION_Size, fits[0].Size, how);
+        ledger.Accept(KernelField.XSTATE_CONFIGURATION_Size, later ? XStateSize : XStateSizeBefore8, how);
     }
 
     /// <summary>Accepts the memory block's layout where the block at the global parses by it.</summary>

@@ -19,8 +19,8 @@ internal sealed class TableDeduction(ProcessCensus census, PhysicalMemory memory
     {
         var alive = census.Samples.Where(static sample => !sample.HasEnded).Take(MaxWalked).ToList();
         var fits = census.Qwords
-            .Where(offset => alive.TrueForAll(sample => IsTableBase(sample.Qword(offset))))
-            .Where(offset => alive.TrueForAll(sample => ShowsKernel(SpaceOf(sample.Qword(offset)), sample.Address)))
+            .Where(offset => ProcessCensus.NearlyAll(alive, sample => IsTableBase(sample.Qword(offset))))
+            .Where(offset => ProcessCensus.NearlyAll(alive, sample => IsTableBase(sample.Qword(offset)) && ShowsKernel(SpaceOf(sample.Qword(offset)), sample.Address)))
             // One table each, but for processes of the system, which may run on its own.
             .Where(offset => alive.Select(sample => KernelPointers.TableBase(sample.Qword(offset))).Distinct().Count() * 2 > alive.Count)
             .ToList();
@@ -53,7 +53,7 @@ internal sealed class TableDeduction(ProcessCensus census, PhysicalMemory memory
             var space = SpaceOf(value);
             return Same(space, sample.Space!, sample.Peb!.Value) && Same(space, sample.Space!, s_userShared) && !space.Translate(image.Base).Ok;
         }
-        var fits = census.Qwords.Where(offset => offset != kernelTable && users.TrueForAll(sample => IsUserTable(sample, offset))).ToList();
+        var fits = census.Qwords.Where(offset => offset != kernelTable && ProcessCensus.NearlyAll(users, sample => IsUserTable(sample, offset))).ToList();
         ledger.Choose(
             KernelField.KPROCESS_UserDirectoryTableBase, fits, null,
             $"a second page table in each of {users.Count} processes that maps its PEB and shared page but not the kernel (there is none where KVA shadow is off)");

@@ -38,10 +38,10 @@ internal sealed class ThreadDeduction(ProcessCensus census, DebuggerData? debugg
     {
         var size = debugger?.Word(DebuggerDataField.SizeEThread) is { } told and > 0x300 and <= MaxSize ? told : DefaultSize;
         var lists = Heads().Select(head => Follow(head, size)).OfType<ThreadList>().OrderBy(static list => list.Head).ToList();
-        if (lists.Count != 2 || lists[0].Entry >= lists[1].Entry || !lists[0].Threads.Select(static t => t.Thread).ToHashSet().SetEquals(lists[1].Threads.Select(static t => t.Thread)))
+        if (lists.Count != 2 || lists[0].Entry >= lists[1].Entry || !AreOverTheSame(lists[0].Threads, lists[1].Threads))
         {
             var why = lists.Count == 2
-                ? "the two lists of threads found differ in their threads or in the order of their places"
+                ? "the two lists of threads found are not over the same threads, or differ in the order of their places"
                 : $"{lists.Count} lists in processes lead to thread objects that point back; Windows has two";
             foreach (var field in (ReadOnlySpan<KernelField>)
                 [KernelField.KPROCESS_ThreadListHead, KernelField.KTHREAD_ThreadListEntry, KernelField.EPROCESS_ThreadListHead, KernelField.ETHREAD_ThreadListEntry, KernelField.KTHREAD_Process])
@@ -61,6 +61,13 @@ internal sealed class ThreadDeduction(ProcessCensus census, DebuggerData? debugg
         if (debugger?.Word(DebuggerDataField.SizeEThread) == size && lists[1].Entry + LinkedListWalk.EntrySize <= size)
             ledger.Accept(KernelStruct.ETHREAD, size, "KDBG's SizeEThread; all fields found lie within");
         FindOwner(size);
+    }
+
+    /// <summary>The kernel's list lets a thread go when it ends, the executive's when it is deleted: the second may hold more.</summary>
+    private static bool AreOverTheSame(List<(VirtualAddress Thread, ProcessSample Owner)> kernel, List<(VirtualAddress Thread, ProcessSample Owner)> executive)
+    {
+        var known = executive.Select(static thread => thread.Thread).ToHashSet();
+        return ProcessCensus.NearlyAll(kernel, thread => known.Contains(thread.Thread)) && kernel.Count * 2 > executive.Count;
     }
 
     /// <summary>Places in the System process that begin a list which is not empty and points back, but for the list of processes.</summary>
@@ -96,7 +103,7 @@ internal sealed class ThreadDeduction(ProcessCensus census, DebuggerData? debugg
         var distances = new List<int>();
         for (var distance = (int)(judged[0].Entry.Value % ObjectAlignment); distance < size; distance += ObjectAlignment)
         {
-            if (judged.TrueForAll(entry => ProcessCensus.IsObject(census.Space, entry.Entry - (ulong)distance, ThreadObject)))
+            if (ProcessCensus.NearlyAll(judged, entry => ProcessCensus.IsObject(census.Space, entry.Entry - (ulong)distance, ThreadObject)))
                 distances.Add(distance);
         }
         if (distances is not [var found] || OwnerPlaces([.. judged.Select(entry => (entry.Entry - (ulong)found, entry.Owner))], size).Count == 0)
@@ -125,7 +132,7 @@ internal sealed class ThreadDeduction(ProcessCensus census, DebuggerData? debugg
         var places = new List<int>();
         for (var place = 0; place + sizeof(ulong) <= size; place += sizeof(ulong))
         {
-            if (threads.TrueForAll(thread => census.Space.TryReadPointer(thread.Thread + (ulong)place, out var value) && value == thread.Owner.Address))
+            if (ProcessCensus.NearlyAll(threads, thread => census.Space.TryReadPointer(thread.Thread + (ulong)place, out var value) && value == thread.Owner.Address))
                 places.Add(place);
         }
         return places;
@@ -138,7 +145,7 @@ internal sealed class ThreadDeduction(ProcessCensus census, DebuggerData? debugg
         var apcStates = new List<int>();
         for (var place = PublicLayouts.ApcStateProcess; place + sizeof(ulong) <= size; place += sizeof(ulong))
         {
-            if (judged.TrueForAll(thread => IsApcState(thread.Thread + (ulong)(place - PublicLayouts.ApcStateProcess), known)))
+            if (ProcessCensus.NearlyAll(judged, thread => IsApcState(thread.Thread + (ulong)(place - PublicLayouts.ApcStateProcess), known)))
                 apcStates.Add(place);
         }
         var told = debugger?.Word(DebuggerDataField.OffsetKThreadApcProcess) is { } word and not 0 ? word - PublicLayouts.ApcStateProcess : (int?)null;

@@ -9,11 +9,17 @@ internal sealed class UserDeduction(ProcessCensus census, DebuggerData? debugger
     /// <summary>How far into a session's structure its number is looked for, in bytes.</summary>
     private const int SessionLength = 0x5000;
 
+    /// <summary>Bytes of the structure behind Wow64Process from 10 on that are looked at.</summary>
+    private const int Wow64Length = 0x20;
+
     private const ulong FirstUserAddress = 0x1_0000;
     private const ulong MaxAddress32 = 0xFFFF_0000;
 
     /// <summary>One process in so many may have a PEB whose page is not in memory.</summary>
     private const int MostUnreadable = 2;
+
+    /// <summary>One process in so many may be told another version of Windows than it runs on, by a compatibility layer.</summary>
+    private const int MostLying = 10;
 
     public void FindPebs()
     {
@@ -47,7 +53,7 @@ internal sealed class UserDeduction(ProcessCensus census, DebuggerData? debugger
             if (offset == ledger.OffsetOf(KernelField.EPROCESS_Peb) || census.SystemSample.Qword(offset) != 0)
                 continue;
             var with = users.Where(sample => sample.Qword(offset) != 0).ToList();
-            if (with.Count == 0 || !with.TrueForAll(sample => LeadsToPeb32(sample, sample.Pointer(offset))))
+            if (with.Count == 0 || !Wow64Places(with[0].Pointer(offset)).Any(place => ProcessCensus.NearlyAll(with, sample => LeadsToPeb32(sample, sample.Pointer(offset), place))))
                 continue;
             fits.Add(offset);
             shown = with.Count;
@@ -90,7 +96,7 @@ internal sealed class UserDeduction(ProcessCensus census, DebuggerData? debugger
 
     private bool AllArePebs(int offset)
     {
-        var (users, readable) = (0, 0);
+        var (users, readable, wrong) = (0, 0, 0);
         foreach (var sample in census.Samples)
         {
             var at = sample.Pointer(offset);
@@ -103,11 +109,10 @@ internal sealed class UserDeduction(ProcessCensus census, DebuggerData? debugger
             users++;
             if (!space.Translate(at).Ok)
                 continue;
-            if (!IsPeb(sample, at))
-                return false;
             readable++;
+            wrong += IsPeb(sample, at) ? 0 : 1;
         }
-        return readable > 0 && readable * MostUnreadable >= users;
+        return readable > 0 && readable * MostUnreadable >= users && wrong * MostLying <= readable;
     }
 
     private bool IsPeb(ProcessSample sample, VirtualAddress at) =>
@@ -124,9 +129,12 @@ internal sealed class UserDeduction(ProcessCensus census, DebuggerData? debugger
             && UnicodeString.From(descriptor) is { IsSane: true, IsUser: true } line && (line.Length == 0 || line.Buffer.Value >= FirstUserAddress);
     }
 
-    private bool LeadsToPeb32(ProcessSample sample, VirtualAddress at)
+    /// <summary>Where in the kernel's small structure the 32-bit PEB's address may be; nowhere to look where the field is that address.</summary>
+    private static IEnumerable<int> Wow64Places(VirtualAddress at) => at.IsKernel ? Enumerable.Range(0, Wow64Length / sizeof(ulong)).Select(static i => i * sizeof(ulong)) : [0];
+
+    private bool LeadsToPeb32(ProcessSample sample, VirtualAddress at, int place)
     {
-        if (at.IsKernel && !(KernelPointers.IsObject(at, census.Space.Levels) && census.Space.TryReadPointer(at, out at)))
+        if (at.IsKernel && !(KernelPointers.IsObject(at, census.Space.Levels) && census.Space.TryReadPointer(at + (ulong)place, out at)))
             return false;
         return at.Value is >= FirstUserAddress and <= MaxAddress32 && at.PageOffset == 0 && at != sample.Peb && shared is { } facts
             && sample.Space!.TryRead(at + PublicLayouts.Peb32MajorVersion, out uint major) && major == facts.Major

@@ -86,6 +86,9 @@ internal sealed class KernelOpening
                 $"{_profile.Origin}: {_deduced.Accepted.Count} fields, sizes and globals accepted with evidence, {_deduced.Refused.Count} not"
                     + (_deduced.Nearest is { } nearest ? $"; {nearest.Version} agrees with all of them and tells where some lie that memory does not show" : "")));
 
+        if (_deduced?.Unfit is { } unfit)
+            _facts.Add(new Fact("profile refused", null, $"{unfit} of the {unfit.Origin} does not pass the self-test on this memory"));
+
         if (FindSystem(out var reason) is not { } found)
             return (null, default, reason);
         var (kernel, systemProcess) = found;
@@ -108,6 +111,10 @@ internal sealed class KernelOpening
             _facts.Add(kernel.TryRead(shadow, out byte on)
                 ? new Fact("KVA shadow", on == 0 ? "off" : "on", "KiKvaShadow")
                 : new Fact("KVA shadow", null, $"KiKvaShadow at {shadow} is not in memory"));
+        }
+        else if (_deduced is not null && _layouts.Process.UserDirectoryTableBase is not null)
+        {
+            _facts.Add(new Fact("KVA shadow", "on", "processes have a second page table that does not map the kernel"));
         }
         var kdbg = DebuggerDataReader.Read(kernel, Base, Globals(), _facts);
         var closes = CheckLists(kernel);

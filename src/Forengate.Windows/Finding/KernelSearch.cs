@@ -129,6 +129,9 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
             return Deduce(candidate);
         }
         var (system, standing, reason) = KernelOpening.Open(view, candidate, profile, limits, ct);
+        // A profile that does not fit this memory is not used where the memory itself tells better.
+        if (system is not { Proof.Holds: true } && Deduce(candidate, profile))
+            return true;
         if (system is null)
         {
             _openingFailed ??= reason;
@@ -140,15 +143,15 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         return true;
     }
 
-    /// <summary>A kernel no profile knows: its own memory is asked, once for each image.</summary>
-    private bool Deduce(KernelCandidate candidate)
+    /// <summary>A kernel no profile knows, or whose profile does not fit: its own memory is asked, once for each image and page table.</summary>
+    private bool Deduce(KernelCandidate candidate, KernelProfile? unfit = null)
     {
         if (!_deduced.Add((candidate.Image.Base, candidate.Space.DirectoryTableBase)) || _deduced.Count > MaxDeductions)
             return false;
         var deduced = KernelDeduction.Run(view.Memory, candidate, profiles, limits, out var reason, ct);
         if (deduced is not null)
         {
-            var (system, standing, refused) = KernelOpening.Open(view, candidate, deduced, limits, ct);
+            var (system, standing, refused) = KernelOpening.Open(view, candidate, unfit is null ? deduced : deduced with { Unfit = unfit }, limits, ct);
             if (system is not null)
             {
                 if (_best is not { } best || standing.CompareTo(best.Standing) > 0)
@@ -157,6 +160,8 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
             }
             reason = refused!;
         }
+        if (unfit is not null)
+            return false;
         _withoutProfile ??= candidate;
         _deductionFailed ??= reason;
         return false;

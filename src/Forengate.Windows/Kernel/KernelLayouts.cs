@@ -19,13 +19,20 @@ internal sealed record KernelLayouts(
     public static VirtualAddress? AddressOf(KernelProfile profile, VirtualAddress kernelBase, KernelGlobal global) =>
         profile.RvaOf(global) is { } rva ? kernelBase + rva : null;
 
-    /// <summary>Distances from KPCR to <c>KPRCB.KernelDirectoryTableBase</c> in all known builds, each once.</summary>
-    public static IReadOnlyList<int> ShadowedTableOffsets(ProfileStore profiles) =>
-    [
-        .. from prcb in profiles.OffsetsOf(KernelField.KPCR_Prcb)
-           from table in profiles.OffsetsOf(KernelField.KPRCB_KernelDirectoryTableBase)
-           select prcb + table,
-    ];
+    /// <summary>
+    /// Distances from KPCR to <c>KPRCB.KernelDirectoryTableBase</c>: those of all known builds first, each once, then every page of a KPCR. The field begins the page that the user's tables map, so that
+    /// an unknown build has it at a page's start as well.
+    /// </summary>
+    public static IReadOnlyList<int> ShadowedTableOffsets(ProfileStore profiles)
+    {
+        var known = from prcb in profiles.OffsetsOf(KernelField.KPCR_Prcb)
+                    from table in profiles.OffsetsOf(KernelField.KPRCB_KernelDirectoryTableBase)
+                    select prcb + table;
+        return [.. known.Concat(Enumerable.Range(1, MaxPcrPages).Select(static page => page * Page.Size)).Distinct()];
+    }
+
+    /// <summary>Pages of a KPCR with its KPRCB looked at: KDBG has its size in 16 bits.</summary>
+    private const int MaxPcrPages = 16;
 
     /// <summary>Looks fields up and remembers what was not there.</summary>
     private sealed class Lookup(KernelProfile profile)
@@ -106,9 +113,9 @@ internal sealed record KernelLayouts(
         PcrPrcb = of.Need(KernelField.KPCR_Prcb),
         Number = of.Need(KernelField.KPRCB_Number),
         CurrentThread = of.Need(KernelField.KPRCB_CurrentThread),
-        ProcessorState = of.Need(KernelField.KPRCB_ProcessorState),
-        StateSpecialRegisters = of.Need(KernelField.KPROCESSOR_STATE_SpecialRegisters),
-        StateContextFrame = of.Need(KernelField.KPROCESSOR_STATE_ContextFrame),
+        ProcessorState = of.Want(KernelField.KPRCB_ProcessorState),
+        StateSpecialRegisters = of.Want(KernelField.KPROCESSOR_STATE_SpecialRegisters),
+        StateContextFrame = of.Want(KernelField.KPROCESSOR_STATE_ContextFrame),
         Context = of.Maybe(KernelField.KPRCB_Context),
     };
 

@@ -123,12 +123,8 @@ public sealed class MigrationCorpusTests
         Assert.Equal((0xD00UL, LongModeStub.Pml4), (cpu.Efer!.Value & 0xD00, cpu.Cr3!.Value));
         Assert.Equal((0x027F, 0x1FA0U, 0b1110_0000), (cpu.Fcw!.Value, cpu.MxCsr!.Value, cpu.Ftw!.Value));
         Assert.Equal(Convert.FromHexString("0000000000000080FF3F"), cpu.St!.Value[..10].ToArray());
-<<<<<<< HEAD
-        Assert.Equal(RegisterStub.Vector(3), (byte[])[.. cpu.Xmm!.Value.Slice(3 * 16, 16).Span, .. cpu.YmmHigh!.Value.Slice(3 * 16, 16).Span]);
-=======
         byte[] vector = [.. cpu.Xmm!.Value.Slice(3 * 16, 16).Span, .. cpu.YmmHigh!.Value.Slice(3 * 16, 16).Span];
         Assert.Equal(RegisterStub.Vector(3), vector);
->>>>>>> h/migration
     }
 
     private static byte[] Load(string name)

@@ -100,9 +100,7 @@ internal sealed class DeductionTruth
         }
         // Public layouts stay where they are under a shuffle, and are in the real profile though the lab may not have looked them up.
         return row.Struct is KernelStruct.EPROCESS or KernelStruct.KPROCESS or KernelStruct.ETHREAD or KernelStruct.KTHREAD or KernelStruct.KPRCB or KernelStruct.MM_SESSION_SPACE ? null
-            : row.Struct is KernelStruct.KLDR_DATA_TABLE_ENTRY && real.OffsetOf(field) is null && field != KernelField.KLDR_DATA_TABLE_ENTRY_TimeDateStamp
-                ? real.OffsetOf(Enum.Parse<KernelField>(field.ToString()[1..]))
-            : real.OffsetOf(field);
+            : real.OffsetOf(field) ?? (row.Struct is KernelStruct.KLDR_DATA_TABLE_ENTRY && Enum.TryParse<KernelField>(field.ToString()[1..], out var loaders) ? real.OffsetOf(loaders) : null);
     }
 
     private static long? OffsetOf(JsonElement truth, string type, string path)

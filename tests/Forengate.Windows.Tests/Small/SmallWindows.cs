@@ -229,7 +229,7 @@ internal sealed class SmallWindows : IDisposable
         if (Processes.Count > 0)
             Put(prcb + (ulong)layout.CurrentThread, Processes[^1] + 0x1800);
         if (layout.Context is { } context)
-            Put(prcb + (ulong)context, prcb + (ulong)layout.ProcessorState + (ulong)layout.StateContextFrame);
+            Put(prcb + (ulong)context, prcb + (ulong)layout.ProcessorState!.Value + (ulong)layout.StateContextFrame!.Value);
         for (var vector = 0; vector < 32; vector++)
         {
             var handler = Base + CodeRva + ((ulong)vector * 0x10);
