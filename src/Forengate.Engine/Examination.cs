@@ -36,7 +36,11 @@ public sealed class Examination : IDisposable
     /// The CPUs' registers: the view's, or, where it has none and its memory keeps them (a crash dump), those of Windows' processors. Empty where neither is known.
     /// </summary>
     public IReadOnlyList<CpuState> Cpus =>
-        View.Cpus.Count > 0 || Windows.System is not { } system ? View.Cpus : [.. system.Processors.Where(processor => processor.RegistersAreInMemory).Select(processor => processor.Cpu!)];
+        View.Cpus.Count > 0 || Windows.System is not { } system ? View.Cpus : SavedCpus(system);
+
+    /// <summary>Registers that the memory of the system's image keeps, by Windows' processor numbers.</summary>
+    internal static IReadOnlyList<CpuState> SavedCpus(WindowsSystem system) =>
+        [.. system.Processors.Where(processor => processor.RegistersAreInMemory).Select(processor => processor.Cpu!)];
 
     /// <summary>What should be told beside the results: how the view came about where that is not plain, how smeared it is.</summary>
     public IEnumerable<string> Remarks
@@ -77,11 +81,15 @@ public sealed class Examination : IDisposable
         ? DriverList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
         : DriverList.Walk(Found, cancellation);
 
-    /// <summary>
-    /// Why the results are not whole: what is damaged in an image, and what went wrong while a live guest was held, known once this is disposed (someone continued it while it was read).
-    /// </summary>
+    /// <summary>What is damaged or cut off in the image: what is read from it may not be all there was. Empty for a sound image and a live guest.</summary>
+    public IReadOnlyList<string> Damage => [.. View.Origin.Damage, .. Small?.Damage ?? []];
+
+    /// <summary>What went wrong while a live guest was held, known once this is disposed: someone continued it while it was read. Empty for files.</summary>
     public IReadOnlyList<string> Inconsistencies =>
-        [.. View.Origin.Damage, .. Small?.Damage ?? [], .. View.Origin.Remarks.Where(remark => remark.StartsWith(InconsistentPrefix, StringComparison.Ordinal))];
+        InconsistenciesOf(View.Origin);
+
+    internal static IReadOnlyList<string> InconsistenciesOf(ViewOrigin origin) =>
+        [.. origin.Remarks.Where(remark => remark.StartsWith(InconsistentPrefix, StringComparison.Ordinal))];
 
     public void Dispose()
     {
@@ -100,15 +108,19 @@ public sealed class Examination : IDisposable
     /// <exception cref="WindowsNotFoundException">There is none.</exception>
     private WindowsSystem Found => Windows.System ?? throw new WindowsNotFoundException(Windows.Reason ?? "no Windows found in this memory");
 
+    /// <summary>Opens a target without looking for Windows in it.</summary>
+    internal static View OpenView(string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation) =>
+        GuestTarget.TryParse(target, out var guest)
+            ? LiveCapture.Take(guest, CaptureOptions(options, wholeOrHeld), CaptureProgress(progress), cancellation)
+            : ImageFiles.Open(target, options, progress, cancellation);
+
     private static Examination Open(
         string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation)
     {
-        var view = GuestTarget.TryParse(target, out var guest)
-            ? LiveCapture.Take(guest, CaptureOptions(options, wholeOrHeld), CaptureProgress(progress), cancellation)
-            : ImageFiles.Open(target, options, cancellation);
+        var view = OpenView(target, options, wholeOrHeld, progress, cancellation);
         try
         {
-            if (guest is null && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
+            if (!GuestTarget.TryParse(target, out _) && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
             {
                 using var dump = TriageDump.Open(target);
                 var small = SmallDumpReader.Read(dump, ProfileStore.Carried);

@@ -47,7 +47,7 @@ internal static class DumpCommand
 
     private static List<string> Missing(DumpOutcome outcome)
     {
-        var missing = new List<string>([.. outcome.Result.Plan.Gaps, .. outcome.Examination.Inconsistencies]);
+        var missing = new List<string>([.. outcome.Examination.Damage, .. outcome.Result.Plan.Gaps, .. outcome.Examination.Inconsistencies]);
         if (outcome.Result.MissingPages > 0)
         {
             var what = outcome.Result.Plan.Kind == DumpKind.Bitmap ? "left out of" : "zeros in";
@@ -119,18 +119,11 @@ internal static class DumpCommand
             json.WriteEndObject();
         }
         json.WriteEndArray();
-        WriteLines(json, "disagreements", result.Plan.Disagreements);
-        WriteLines(json, "gaps", result.Plan.Gaps);
+        JsonLines.Write(json, "damage", outcome.Examination.Damage);
+        JsonLines.Write(json, "disagreements", result.Plan.Disagreements);
+        JsonLines.Write(json, "gaps", result.Plan.Gaps);
         json.WriteEndObject();
         json.Flush();
         output.WriteByte((byte)'\n');
-    }
-
-    private static void WriteLines(Utf8JsonWriter json, string name, IReadOnlyList<string> lines)
-    {
-        json.WriteStartArray(name);
-        foreach (var line in lines)
-            json.WriteStringValue(TerminalText.ReplaceLoneSurrogates(line));
-        json.WriteEndArray();
     }
 }

@@ -24,10 +24,6 @@ public static class DumpWriter
 
     private const int ReportEveryMs = 100;
 
-    // Linux errno values, which .NET passes on as HResult where it has no name of its own for them.
-    private const int ErrorNoSpace = 28, ErrorFileTooLarge = 27, ErrorQuota = 122, ErrorBrokenPipe = 32;
-    private const int HResultDiskFull = unchecked((int)0x80070070);
-
     private static readonly byte[] s_zeros = new byte[1 << 20];
 
     /// <summary>
@@ -294,14 +290,5 @@ public static class DumpWriter
         Plan = plan,
     };
 
-    private static DumpWriteException Explain(Exception e, string path, ulong done, ulong size) => e.HResult switch
-    {
-        ErrorNoSpace or HResultDiskFull => new($"cannot write {path}: no space left after {Size(done)} of at most {Size(size)}; free space there or name another place", e),
-        ErrorQuota => new($"cannot write {path}: the disk quota is used up after {Size(done)} of at most {Size(size)}; name another place", e),
-        ErrorFileTooLarge => new($"cannot write {path}: the file system or a limit (ulimit -f) does not allow a file of {Size(size)}; name another place", e),
-        ErrorBrokenPipe => new($"cannot write {path}: its reader went away after {Size(done)} of {Size(size)}", e),
-        _ => new($"cannot write {path}: {e.Message.ReplaceLineEndings(" ")}", e),
-    };
-
-    private static string Size(ulong bytes) => bytes >= 1UL << 30 ? $"{bytes / (double)(1UL << 30):0.0} GiB" : $"{bytes / (double)(1UL << 20):0.0} MiB";
+    private static DumpWriteException Explain(Exception e, string path, ulong done, ulong size) => new(WriteFailure.Explain(e, path, done, size), e);
 }

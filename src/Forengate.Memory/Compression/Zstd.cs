@@ -6,6 +6,9 @@ namespace Forengate.Memory;
 /// <remarks>zstd.h. What goes wrong is a length near the top of its type: ZSTD_isError.</remarks>
 internal static unsafe class Zstd
 {
+    // ZSTD_cParameter: level, and a checksum behind each frame, without which damage passes for data.
+    private const int LevelParameter = 100;
+    private const int ChecksumParameter = 201;
     private const int Level = 1;
 
     private static readonly Lazy<Functions> Library = new(Load);
@@ -43,13 +46,22 @@ internal static unsafe class Zstd
     public static int Encode(ReadOnlySpan<byte> source, Span<byte> destination)
     {
         var library = Library.Value;
-        var state = s_packing ??= new CodecState(library.CreatePacking(), library.FreePacking);
+        var state = s_packing ??= CreatePacking(library);
         fixed (byte* from = source, to = destination)
         {
-            var length = library.Pack(state.Handle, to, (nuint)destination.Length, from, (nuint)source.Length, Level);
+            var length = library.Pack(state.Handle, to, (nuint)destination.Length, from, (nuint)source.Length);
             GC.KeepAlive(state);
             return library.IsError(length) == 0 ? (int)length : 0;
         }
+    }
+
+    private static CodecState CreatePacking(Functions library)
+    {
+        var state = new CodecState(library.CreatePacking(), library.FreePacking);
+        // Neither can fail: both values are allowed by every version.
+        library.Set(state.Handle, LevelParameter, Level);
+        library.Set(state.Handle, ChecksumParameter, 1);
+        return state;
     }
 
     private static Functions Load() => new(SystemLibrary.Load("libzstd.so.1", "libzstd1", "zstd"));
@@ -62,8 +74,9 @@ internal static unsafe class Zstd
             (delegate* unmanaged<nint, byte*, nuint, byte*, nuint, nuint>)NativeLibrary.GetExport(library, "ZSTD_decompressDCtx");
         public readonly delegate* unmanaged<nint> CreatePacking = (delegate* unmanaged<nint>)NativeLibrary.GetExport(library, "ZSTD_createCCtx");
         public readonly delegate* unmanaged<nint, void> FreePacking = (delegate* unmanaged<nint, void>)NativeLibrary.GetExport(library, "ZSTD_freeCCtx");
-        public readonly delegate* unmanaged<nint, byte*, nuint, byte*, nuint, int, nuint> Pack =
-            (delegate* unmanaged<nint, byte*, nuint, byte*, nuint, int, nuint>)NativeLibrary.GetExport(library, "ZSTD_compressCCtx");
+        public readonly delegate* unmanaged<nint, int, int, nuint> Set = (delegate* unmanaged<nint, int, int, nuint>)NativeLibrary.GetExport(library, "ZSTD_CCtx_setParameter");
+        public readonly delegate* unmanaged<nint, byte*, nuint, byte*, nuint, nuint> Pack =
+            (delegate* unmanaged<nint, byte*, nuint, byte*, nuint, nuint>)NativeLibrary.GetExport(library, "ZSTD_compress2");
         public readonly delegate* unmanaged<nuint, uint> IsError = (delegate* unmanaged<nuint, uint>)NativeLibrary.GetExport(library, "ZSTD_isError");
     }
 }

@@ -16,6 +16,8 @@ internal static class ForeignFile
             return "it is a qcow2 disk image, not memory";
         if (head.StartsWith("KDMV"u8) || head.StartsWith("vhdxfile"u8) || head.StartsWith("conectix"u8))
             return "it is a virtual disk, not memory";
+        if (HibernationFile.Describe(head) is { } hibernation)
+            return hibernation;
         if (head.StartsWith("MZ"u8) && IsPortableExecutable(head))
             return "it is a Windows program, no memory image";
         if (head.StartsWith("MDMP"u8))

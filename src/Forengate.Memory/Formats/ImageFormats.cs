@@ -12,5 +12,6 @@ internal static class ImageFormats
         new PackedFormat(),
         new MigrationFormat(),
         new LimeFormat(),
+        new VmwareFormat(),
     ];
 }

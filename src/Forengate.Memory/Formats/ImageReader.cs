@@ -34,6 +34,13 @@ public sealed class ImageReader
         var file = MappedFile.Open(path);
         try
         {
+            // A .vmem is raw memory in pieces; the state beside it says where they belong, and what the registers hold.
+            if (asked is null && options is { RawLayout: null, RawLowSize: null } && VmwareFormat.StateOf(path) is { } state && IsVmwareMemory(file))
+            {
+                var view = OpenImage(state, options with { Format = VmwareFormat.FormatName }, cancellation);
+                file.Dispose();
+                return view;
+            }
             return OpenFile(file, path, asked, options, cancellation);
         }
         catch
@@ -61,6 +68,9 @@ public sealed class ImageReader
         }
         return ForeignFile.Describe(head) ?? (ForeignFile.IsText(head) ? "it is a text file" : null);
     }
+
+    private bool IsVmwareMemory(MappedFile file) =>
+        Array.Exists(_formats, format => format is VmwareFormat) && !Array.Exists(_formats, format => format.Recognizes(file.Span(0, HeadSize), file.Length));
 
     private IImageFormat Named(string name) => name == RawImageFormat.FormatName
         ? new RawImageFormat()

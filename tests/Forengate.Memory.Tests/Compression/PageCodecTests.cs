@@ -40,6 +40,9 @@ public sealed class PageCodecTests
         Assert.InRange(length, 1, Page.Size * 3 / 4);
         AssertDecodes(Zstd.TryDecode, room.AsSpan(0, length), page);
         Assert.Equal(0, Zstd.Encode(Noise(5), room));
+        // A checksum tells damage that leaves the frame's form alone.
+        room[length - 40] ^= 1;
+        Assert.False(Zstd.TryDecode(room.AsSpan(0, length), page, out _));
         // A frame of the zstd program (1.5.4, "printf forengate | zstd").
         var byProgram = Convert.FromHexString("28b52ffd0458490000666f72656e67617465430030cb");
         var plain = new byte[9];

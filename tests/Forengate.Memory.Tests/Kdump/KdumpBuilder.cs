@@ -118,6 +118,8 @@ internal sealed class KdumpBuilder(bool is64 = true)
             var descriptor = new byte[24];
             var isZero = SharesZeros && !bytes.AsSpan().ContainsAnyExcept((byte)0);
             var packed = isZero ? bytes! : Pack(bytes!, packing);
+            // No program writes more than a page for a page, and libkdumpfile has no room for it.
+            Assert.InRange(packed.Length, 1, 4096);
             BinaryPrimitives.WriteUInt64LittleEndian(descriptor, dataAt + (isZero ? 0 : (ulong)data.Length));
             U32(descriptor, 8, (uint)packed.Length);
             U32(descriptor, 12, isZero ? 0 : (uint)packing);
@@ -163,12 +165,15 @@ internal sealed class KdumpBuilder(bool is64 = true)
         file.Write(place);
     }
 
-    /// <summary>A page that packs to about half and is like no other.</summary>
+    /// <summary>A page that every packer makes smaller and that is like no other: 64 words of 16 bytes, in a random order.</summary>
     public static byte[] Text(int seed)
     {
-        var page = Noise(seed);
-        for (var i = 0; i < page.Length; i++)
-            page[i] &= 0x0F;
+        var random = new Random(seed);
+        var words = new byte[1024];
+        random.NextBytes(words);
+        var page = new byte[4096];
+        for (var at = 0; at < page.Length; at += 16)
+            words.AsSpan(16 * random.Next(64), 16).CopyTo(page.AsSpan(at));
         return page;
     }
 

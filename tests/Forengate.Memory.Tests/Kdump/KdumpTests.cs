@@ -1,3 +1,7 @@
+using System.IO.Compression;
+using System.Text;
+using Forengate.Testing;
+
 namespace Forengate.Memory.Tests.Kdump;
 
 /// <summary>Kdumps laid out by hand: every version, codec and form, and what is wrong with some.</summary>
@@ -88,7 +92,7 @@ public sealed class KdumpTests
     {
         var builder = new KdumpBuilder();
         for (var frame = 0; frame < 100; frame++)
-            builder.Page((ulong)frame, KdumpBuilder.Noise(frame), frame == 60 ? Packing.Zlib : Packing.Plain);
+            builder.Page((ulong)frame, frame == 60 ? KdumpBuilder.Text(frame) : KdumpBuilder.Noise(frame), frame == 60 ? Packing.Zlib : Packing.Plain);
         using var view = Open(builder.Build());
         Assert.Equal(60 * Page.Size, view.Memory.Map(default, 100 * Page.Size).Length);
         Assert.Equal(Page.Size - 5, view.Memory.Map(new PhysicalAddress((61 * Page.Size) + 5), Page.Size - 5).Length);
@@ -161,19 +165,20 @@ public sealed class KdumpTests
     {
         var good = Sample(is64: true).Build();
         var descriptors = (int)DescriptorsOf(good);
-        // Data: the second page's. Descriptors: the third's codec, the fourth's offset.
+        // Data: the first page's, packed by zlib, which has a checksum; LZO and Snappy have none. Descriptors: the third's codec, the fourth's offset.
         var bad = (byte[])good.Clone();
-        var offset = BitConverter.ToInt64(bad, descriptors + 24);
+        var offset = BitConverter.ToInt64(bad, descriptors);
         bad.AsSpan((int)offset + 8, 40).Fill(0xEE);
         bad[descriptors + (2 * 24) + 12] = 0x41;
         bad.AsSpan(descriptors + (3 * 24), 8).Fill(0x7F);
         using var view = Open(bad);
         Assert.Contains(view.Origin.Damage, line => line.Contains("0x2000 bytes of memory are missing", StringComparison.Ordinal) && line.Contains("0x2000-0x4000", StringComparison.Ordinal));
-        AssertPage(view, 0, KdumpBuilder.Text(1));
+        AssertPage(view, 1, KdumpBuilder.Text(2));
         Assert.Equal([PageState.Missing, PageState.Missing], new ulong[] { 2, 3 }.Select(frame => view.Memory.StateOf(PhysicalAddress.FromFrame(frame))));
         // What is wrong within packed data shows only when it is read.
-        Assert.Equal(Page.Size, view.Memory.Read(default, new byte[5 * Page.Size]));
-        Assert.Equal(PageState.Missing, view.Memory.StateOf(PhysicalAddress.FromFrame(1)));
+        Assert.Equal(PageState.Present, view.Memory.StateOf(default));
+        Assert.Equal(0, view.Memory.Read(default, new byte[5 * Page.Size]));
+        Assert.Equal(PageState.Missing, view.Memory.StateOf(default));
         AssertPage(view, FirstHigh, KdumpBuilder.Text(6));
     }
 
@@ -252,6 +257,33 @@ public sealed class KdumpTests
         using var small = new TemporaryFile(Sample(is64: true).Build(), ".kdump");
         using var view = ImageReader.Open(small.Path, new ImageOpenOptions { Limits = new ImageLimits { CacheBytes = 0 } });
         AssertSample(view);
+    }
+
+    [Fact]
+    public void Seeds_of_the_corpus_are_what_their_names_say()
+    {
+        var seen = new Dictionary<string, string>();
+        foreach (var path in Directory.EnumerateFiles(Checkout.PathOf("tests/corpus/kdump")))
+        {
+            using var packed = new GZipStream(File.OpenRead(path), CompressionMode.Decompress);
+            var bytes = new MemoryStream();
+            packed.CopyTo(bytes);
+            using var view = Open(bytes.ToArray());
+            var name = Path.GetFileName(path);
+            Assert.Equal((name, name.Contains("cut", StringComparison.Ordinal) || name.StartsWith("split", StringComparison.Ordinal)), (name, view.Origin.Damage.Count != 0));
+            Assert.Equal(name.Contains("flattened", StringComparison.Ordinal), view.Origin.Format.Contains("flattened", StringComparison.Ordinal));
+            if (name.StartsWith("qemu", StringComparison.Ordinal) && view.Origin.Damage.Count == 0)
+            {
+                // All three were made of the same machine, which had a text at 0x8000 and never ran.
+                var text = new byte[64];
+                Assert.True(view.Memory.TryRead(new PhysicalAddress(0x8000), text));
+                Assert.StartsWith("# Forengate", Encoding.ASCII.GetString(text), StringComparison.Ordinal);
+                Assert.Equal(("QEMU", 2, 0xFFF0UL), (view.Origin.Producer, view.Cpus.Count, view.Cpus[0].Rip!.Value));
+                seen[name] = string.Join(" ", view.Memory.Ranges);
+            }
+        }
+        Assert.Equal(3, seen.Count);
+        Assert.Single(seen.Values.Distinct());
     }
 
     /// <summary>Five pages at 0, zeros among them, and three at 4 GiB, one of them excluded; every codec.</summary>

@@ -44,7 +44,7 @@ public sealed class QemuKdumpTests
         Assert.Equal(theirs, ours);
     }
 
-    private static string Dump(QemuMachine qemu)
+    internal static string Dump(QemuMachine qemu)
     {
         var path = Path.Combine(qemu.Folder, "kdump");
         qemu.Command("dump-guest-memory", new Dictionary<string, object?> { ["paging"] = false, ["protocol"] = $"file:{path}", ["format"] = "kdump-zlib" });

@@ -8,9 +8,6 @@ public sealed class KdumpFormat : IImageFormat
 {
     public const string FormatName = "kdump";
 
-    /// <summary>utsname.sysname of what we write ourselves.</summary>
-    internal const string OwnName = "Forengate";
-
     private const int RangesNamed = 8;
 
     public string Name => FormatName;
@@ -31,22 +28,28 @@ public sealed class KdumpFormat : IImageFormat
 
         var remarks = new List<string>();
         var notes = ReadNotes(bytes, header, options.Limits, damage);
-        var isOurs = header.SystemName == OwnName;
-        var ranges = RamOf(index, isOurs ? ElfMaker.Forengate : notes.Maker, options.Limits, file.Path, remarks);
+        var ranges = RamOf(index, notes.Maker, options.Limits, file.Path, remarks);
         if (ranges.Length == 0)
             throw new ImageFormatException($"'{file.Path}' is a kdump without any memory in it{(damage.Count == 0 ? "" : $": {damage[0]}")}");
         TellDamage(header, index, damage);
+        if (notes.UnreadableCpus != 0)
+            damage.Add($"{notes.UnreadableCpus} CPU notes are cut short or of a version that is not known; their registers are unknown");
         var cpus = notes.Cpus();
-        TellRemarks(header, notes, cpus.Count, remarks);
+        TellRemarks(header, cpus.Count, remarks);
         var form = index.Bytes.IsFlattened ? ", flattened" : "";
+        var origin = notes.Origin;
+        if (origin is not null)
+            remarks.Add($"converted by Forengate from: {origin.Format}" + (origin.Producer is { } maker ? $", made by {maker}" : ""));
         return new View(
-            new KdumpMemory(index, ranges, options.Limits.CacheBytes), cpus, ConsistencyOf(header, notes, cpus.Count),
+            new KdumpMemory(index, ranges, GapsOf(notes, options.Limits), options.Limits.CacheBytes), cpus, origin?.Consistency ?? ConsistencyOf(notes, cpus.Count),
             new ViewOrigin
             {
                 Target = file.Path,
                 Format = $"kdump-compressed (version {header.Version}{form}{(header.Is64 ? "" : ", 32-bit")})",
-                Producer = isOurs ? OwnName : notes.IsQemu ? "QEMU" : header.SystemName == "Linux" ? "makedumpfile" : null,
-                TakenAt = header.Seconds is > 0 and < uint.MaxValue ? DateTimeOffset.FromUnixTimeSeconds(header.Seconds) : null,
+                Producer = notes.Producer ?? (header.SystemName == "Linux" ? "makedumpfile" : null),
+                Machine = origin?.Machine,
+                GuestName = origin?.GuestName,
+                TakenAt = origin?.TakenAt is { } taken ? taken : header.Seconds is > 0 and < uint.MaxValue ? DateTimeOffset.FromUnixTimeSeconds(header.Seconds) : null,
                 Packing = KdumpPage.Name(index.Codecs),
                 FileBytes = (ulong)file.Length,
                 Remarks = remarks,
@@ -118,12 +121,10 @@ public sealed class KdumpFormat : IImageFormat
         damage.Add($"0x{index.Damaged << Page.Shift:x} bytes of memory are missing, their descriptors or data cut off or damaged: {named}");
     }
 
-    private static void TellRemarks(KdumpHeader header, ElfCoreNotes notes, int cpus, List<string> remarks)
+    private static void TellRemarks(KdumpHeader header, int cpus, List<string> remarks)
     {
         if (header.Version > KdumpLayout.NewestVersion)
             remarks.Add($"the dump is of version {header.Version}, newer than {KdumpLayout.NewestVersion}, the last that is known: what it has beyond that was not looked at");
-        if (notes.UnreadableCpus != 0)
-            remarks.Add($"{notes.UnreadableCpus} CPU notes by QEMU are cut short or of a version that is not known; their registers are unknown");
         if (cpus == 0)
             remarks.Add("the dump has no notes of CPUs: all registers are unknown");
         else if (header.Cpus > cpus)
@@ -132,13 +133,21 @@ public sealed class KdumpFormat : IImageFormat
             remarks.Add("parts of memory were erased by whoever made the dump (makedumpfile's eraseinfo)");
     }
 
-    private static Consistency ConsistencyOf(KdumpHeader header, ElfCoreNotes notes, int cpus)
+    private static Consistency ConsistencyOf(ElfCoreNotes notes, int cpus) => notes.IsQemu
+        ? new Consistency(cpus == 0 ? ConsistencyLevel.MemoryOnly : ConsistencyLevel.Instant, "QEMU keeps the guest stopped while it writes a dump")
+        : new Consistency(ConsistencyLevel.Unknown, "the dump does not say how it was taken");
+
+    /// <summary>Why pages have no bytes, as our own note says: sorted, disjoint, on page boundaries.</summary>
+    private static PageRun[] GapsOf(ElfCoreNotes notes, ImageLimits limits)
     {
-        if (header.SystemName == OwnName)
-            return new Consistency(Enum.TryParse<ConsistencyLevel>(header.Release, out var level) ? level : ConsistencyLevel.Unknown, "as the view that it was written from");
-        return notes.IsQemu
-            ? new Consistency(cpus == 0 ? ConsistencyLevel.MemoryOnly : ConsistencyLevel.Instant, "QEMU keeps the guest stopped while it writes a dump")
-            : new Consistency(ConsistencyLevel.Unknown, "the dump does not say how it was taken");
+        var gaps = new List<PageRun>();
+        foreach (var gap in notes.Gaps.OrderBy(gap => gap.Start))
+        {
+            var isWhole = ((gap.Start.Value | gap.Length) & Page.OffsetMask) == 0 && gap.Length != 0;
+            if (isWhole && gap.Start.Value < limits.AddressSpace && gap.Length <= limits.AddressSpace - gap.Start.Value && (gaps.Count == 0 || gaps[^1].Range.End <= gap.Start))
+                gaps.Add(new PageRun(new PhysicalRange(gap.Start, gap.Length), gap.State));
+        }
+        return [.. gaps];
     }
 
     private static PhysicalRange RangeOf(ulong start, ulong end) => new(PhysicalAddress.FromFrame(start), (end - start) << Page.Shift);

@@ -18,14 +18,11 @@ internal sealed record KdumpHeader
 
     public required int Version { get; init; }
 
-    /// <summary>utsname.machine: "x86_64" in all that QEMU writes.</summary>
+    /// <summary>utsname.machine: "x86_64" in what QEMU 7 writes, "Unknown" in QEMU 10's.</summary>
     public required string Machine { get; init; }
 
-    /// <summary>utsname.sysname: "Linux" in makedumpfile's, "Forengate" in ours, empty in QEMU's.</summary>
+    /// <summary>utsname.sysname: "Linux" in makedumpfile's, empty in QEMU's.</summary>
     public required string SystemName { get; init; }
-
-    /// <summary>utsname.release: the kernel's in makedumpfile's, the view's consistency in ours.</summary>
-    public required string Release { get; init; }
 
     /// <summary>Seconds since 1970; 0 in QEMU's.</summary>
     public required long Seconds { get; init; }
@@ -85,7 +82,8 @@ internal sealed record KdumpHeader
                 : "is a kdump whose header makes no sense: block size, bitmap and number of pages don't fit each other";
         }
         var machine = Text(head, KdumpLayout.MachineAt);
-        if (machine is not ("" or "x86_64" or "i386" or "i486" or "i586" or "i686"))
+        // QEMU 10 has "Unknown" for every machine.
+        if (machine is not ("" or "Unknown" or "x86_64" or "i386" or "i486" or "i586" or "i686"))
             return $"is a kdump of another processor ({machine}); only x86 and x64 are read";
         var blockSize = U32(head, layout.BlockSizeAt);
         if (blockSize != Page.Size)
@@ -96,7 +94,6 @@ internal sealed record KdumpHeader
             Version = BinaryPrimitives.ReadInt32LittleEndian(head[KdumpLayout.VersionAt..]),
             Machine = machine,
             SystemName = Text(head, KdumpLayout.SystemNameAt),
-            Release = Text(head, KdumpLayout.ReleaseAt),
             Seconds = (long)Word(head, layout.TimeAt, layout.WordSize),
             Status = U32(head, layout.StatusAt),
             BlockSize = blockSize,

@@ -16,9 +16,7 @@ internal sealed record KdumpLayout
     public const int NamesAt = 12;
     public const int NameSize = 65;
     public const int SystemNameAt = NamesAt;
-    public const int ReleaseAt = NamesAt + (2 * NameSize);
     public const int MachineAt = NamesAt + (4 * NameSize);
-    public const int NamesEnd = NamesAt + (6 * NameSize);
 
     /// <summary>Blocks before the sub-header.</summary>
     public const int HeaderBlocks = 1;

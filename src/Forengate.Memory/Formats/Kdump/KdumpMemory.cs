@@ -21,16 +21,19 @@ internal sealed unsafe class KdumpMemory : PhysicalMemory
     private readonly KdumpIndex _index;
     private readonly KdumpBytes _bytes;
     private readonly PhysicalRange[] _ranges;
+    private readonly PageRun[] _gaps;
     private readonly PageCache _cache;
 
     /// <param name="index">Its file is owned.</param>
     /// <param name="ranges">What <see cref="KdumpIndex.Exists"/> says.</param>
+    /// <param name="gaps">Pages that are not dumped and why, where the file says so; others are excluded. Sorted and disjoint.</param>
     /// <param name="cacheBytes">Bytes of pages kept.</param>
-    public KdumpMemory(KdumpIndex index, PhysicalRange[] ranges, int cacheBytes)
+    public KdumpMemory(KdumpIndex index, PhysicalRange[] ranges, PageRun[] gaps, int cacheBytes)
     {
         _index = index;
         _bytes = index.Bytes;
         _ranges = ranges;
+        _gaps = gaps;
         _cache = new PageCache(cacheBytes);
     }
 
@@ -42,7 +45,7 @@ internal sealed unsafe class KdumpMemory : PhysicalMemory
         if (!_index.Exists[frame] || _index.Bad[frame])
             return PageState.Missing;
         if (!_index.Dumped[frame])
-            return PageState.Excluded;
+            return GapAt(address, out _);
         return _index.Zero[frame] ? PageState.Zero : PageState.Present;
     }
 
@@ -51,7 +54,15 @@ internal sealed unsafe class KdumpMemory : PhysicalMemory
         var start = address.PageStart;
         var state = StateOf(start);
         var pages = Math.Max(Math.Min(maxLength, ulong.MaxValue - start.Value - Page.Size) + Page.OffsetMask >> Page.Shift, 1);
-        var end = EndOfRun(start.Frame, Math.Min(start.Frame + pages, ulong.MaxValue >> Page.Shift), state);
+        var limit = Math.Min(start.Frame + pages, ulong.MaxValue >> Page.Shift);
+        var isGap = _index.Exists[start.Frame] && !_index.Bad[start.Frame] && !_index.Dumped[start.Frame];
+        if (isGap)
+        {
+            GapAt(start, out var gapEnd);
+            limit = Math.Min(limit, gapEnd.Frame);
+        }
+        // To the bitmaps all pages that are not dumped are alike.
+        var end = EndOfRun(start.Frame, limit, isGap ? PageState.Excluded : state);
         return new PageRun(new PhysicalRange(start, (end - start.Frame) << Page.Shift), state);
     }
 
@@ -266,6 +277,23 @@ internal sealed unsafe class KdumpMemory : PhysicalMemory
             length += Page.Size;
         }
         return (int)Math.Min(length, int.MaxValue);
+    }
+
+    /// <summary>Why a page is not dumped, and how far that reason reaches.</summary>
+    private PageState GapAt(PhysicalAddress address, out PhysicalAddress end)
+    {
+        var (low, high) = (0, _gaps.Length);
+        while (low < high)
+        {
+            var middle = (low + high) >>> 1;
+            if (_gaps[middle].Range.End <= address)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        // The first that ends behind the address: around it, or behind it.
+        end = low == _gaps.Length ? PhysicalAddress.FromFrame(ulong.MaxValue >> Page.Shift) : _gaps[low].Range.Start > address ? _gaps[low].Range.Start : _gaps[low].Range.End;
+        return low < _gaps.Length && _gaps[low].Range.Contains(address) ? _gaps[low].State : PageState.Excluded;
     }
 
     /// <summary>The first frame from here on that is in another state, by words of the bitmaps.</summary>

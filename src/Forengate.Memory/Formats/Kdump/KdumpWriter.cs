@@ -32,7 +32,7 @@ public sealed class KdumpWriter : IImageWriter
     public ImageWriteResult Write(View view, Stream output, ImageWriteOptions options, IProgress<ImageWriteProgress>? progress, CancellationToken cancellation)
     {
         KdumpPage.Require(_codec);
-        return new Work(view, _codec, output, progress).Run(options.Threads > 0 ? options.Threads : Environment.ProcessorCount, cancellation);
+        return new Work(view, MemorySurvey.Of(view.Memory, cancellation), _codec, output, progress).Run(options.Threads > 0 ? options.Threads : Environment.ProcessorCount, cancellation);
     }
 
     /// <summary>One file being written.</summary>
@@ -53,11 +53,13 @@ public sealed class KdumpWriter : IImageWriter
         private readonly FrameBitmap _exists;
         private readonly FrameBitmap _dumped;
         private readonly byte[] _notes;
+        private readonly ulong _readable;
         private readonly ulong _bitmapBytes;
         private readonly ulong _subHeaderBlocks;
         private readonly byte[] _descriptors = new byte[DescriptorBuffer];
         private readonly List<PhysicalRange> _missing = [];
-        private readonly HashSet<PageState> _leftOut = [];
+        private readonly List<string> _lost = [];
+        private readonly List<PhysicalRange> _failed = [];
         private int _buffered;
         private ulong _descriptorAt;
         private ulong _dataAt;
@@ -67,13 +69,14 @@ public sealed class KdumpWriter : IImageWriter
         private ulong _done;
         private ulong _reported;
 
-        public Work(View view, KdumpCodec codec, Stream output, IProgress<ImageWriteProgress>? progress)
+        public Work(View view, MemorySurvey survey, KdumpCodec codec, Stream output, IProgress<ImageWriteProgress>? progress)
         {
             _view = view;
             _codec = codec;
             _output = new KdumpOutput(output);
             _progress = progress;
-            _notes = CpuNotes.Write(view.Cpus);
+            _readable = survey.Readable >> Page.Shift;
+            _notes = Notes(view, survey);
             var frames = (view.Memory.End.Value + Page.OffsetMask) >> Page.Shift;
             _exists = new FrameBitmap(frames);
             _dumped = new FrameBitmap(frames);
@@ -87,11 +90,8 @@ public sealed class KdumpWriter : IImageWriter
         {
             _output.Write(0, Header());
             _output.Write(KdumpLayout.HeaderBlocks * Page.Size, SubHeader());
-            var readable = 0UL;
-            foreach (var run in Runs(cancellation))
-                readable += run.IsReadable ? run.Range.PageCount : 0;
             _descriptorAt = BitmapAt + (2 * _bitmapBytes);
-            _zeroAt = _descriptorAt + (readable * KdumpPage.DescriptorSize);
+            _zeroAt = _descriptorAt + (_readable * KdumpPage.DescriptorSize);
             _output.Write(_zeroAt, new byte[Page.Size]);
             _dataAt = _zeroAt + Page.Size;
             WritePages(threads, cancellation);
@@ -186,7 +186,7 @@ public sealed class KdumpWriter : IImageWriter
             }
             else
             {
-                LeaveOut(run.Range, run.State);
+                LeaveOut(run.Range);
             }
             Report(run.Range.Length);
             return batch is null ? 0 : 1;
@@ -198,7 +198,7 @@ public sealed class KdumpWriter : IImageWriter
             foreach (var page in batch.Pages)
             {
                 if (page == KdumpBatch.Unreadable)
-                    LeaveOut(new PhysicalRange(PhysicalAddress.FromFrame(frame), Page.Size), PageState.Missing);
+                    LeaveOut(new PhysicalRange(PhysicalAddress.FromFrame(frame), Page.Size), onTheWay: true);
                 else if (page == KdumpBatch.Zero)
                     AddZero(frame);
                 else
@@ -218,9 +218,10 @@ public sealed class KdumpWriter : IImageWriter
             _progress.Report(new ImageWriteProgress(_done, _view.Memory.Size));
         }
 
-        private void LeaveOut(PhysicalRange range, PageState state)
+        private void LeaveOut(PhysicalRange range, bool onTheWay = false)
         {
-            _leftOut.Add(state);
+            if (onTheWay)
+                _failed.Add(range);
             if (_missing.Count != 0 && _missing[^1].End == range.Start)
                 _missing[^1] = new PhysicalRange(_missing[^1].Start, _missing[^1].Length + range.Length);
             else
@@ -271,8 +272,6 @@ public sealed class KdumpWriter : IImageWriter
             var header = new byte[Page.Size];
             KdumpLayout.Signature.CopyTo(header);
             U32(header, KdumpLayout.VersionAt, KdumpLayout.NewestVersion);
-            System.Text.Encoding.ASCII.GetBytes(KdumpFormat.OwnName, header.AsSpan(KdumpLayout.SystemNameAt));
-            System.Text.Encoding.ASCII.GetBytes(_view.Consistency.Level.ToString(), header.AsSpan(KdumpLayout.ReleaseAt));
             "x86_64"u8.CopyTo(header.AsSpan(KdumpLayout.MachineAt));
             U64(header, layout.TimeAt, (ulong)Math.Max(_view.Origin.TakenAt?.ToUnixTimeSeconds() ?? 0, 0));
             U32(header, layout.StatusAt, (uint)_codec);
@@ -323,16 +322,31 @@ public sealed class KdumpWriter : IImageWriter
             }
         }
 
+        private byte[] Notes(View view, MemorySurvey survey)
+        {
+            var notes = new ElfNoteWriter();
+            CpuNotes.AddTo(notes, view.Cpus);
+            OriginNote.Of(view).AddTo(notes);
+            _lost.AddRange(CpuNotes.Lost(view.Cpus));
+            var gaps = survey.Unreadable.Take(GapsNote.MaxGaps + 1).ToArray();
+            if (gaps.Length > GapsNote.MaxGaps)
+                _lost.Add($"why pages have no bytes: those in more than {GapsNote.MaxGaps} gaps are all excluded in the dump");
+            else if (gaps.Length != 0)
+                GapsNote.Add(notes, gaps);
+            return notes.Written.ToArray();
+        }
+
         private List<string> Lost()
         {
-            var lost = new List<string>(CpuNotes.Lost(_view.Cpus));
-            if (_leftOut.Count != 0)
-                lost.Add($"why pages have no bytes: those that are {string.Join(", ", _leftOut.Order().Select(state => state.ToString().ToLowerInvariant()))} are excluded pages in the dump");
+            if (_missing.Count != 0)
+                _lost.Add($"bytes of pages that the source has none for: they are excluded in the dump, and only this program's own notes say why ({ImageWriteText.Ranges(_missing)})");
+            if (_failed.Count != 0)
+                _lost.Add($"pages that could not be read when their turn came are excluded in the dump, at {ImageWriteText.Ranges(_failed)}");
             if (_view.Origin.Blocks.Count != 0)
-                lost.Add("names of RAM blocks");
+                _lost.Add("names of RAM blocks");
             if (_view.Origin.DomainXml is not null)
-                lost.Add("libvirt's description of the domain");
-            return lost;
+                _lost.Add("libvirt's description of the domain");
+            return _lost;
         }
 
         private static ulong Blocks(ulong bytes) => (bytes + Page.OffsetMask) >> Page.Shift;

@@ -74,7 +74,7 @@ public sealed class LimeFormat : IImageFormat
         if (damage.Count > DamageNamed)
             damage = [.. damage[..DamageNamed], $"and {damage.Count - DamageNamed} more such faults"];
         return new View(
-            memory, [], new Consistency(ConsistencyLevel.Smeared, "LiME and AVML copy the memory of the running system that they run in"),
+            memory, [], new Consistency(ConsistencyLevel.Unknown, "the format does not say how the memory was taken; LiME and AVML themselves copy a system that runs"),
             new ViewOrigin
             {
                 Target = file.Path,
