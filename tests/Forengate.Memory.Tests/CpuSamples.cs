@@ -43,7 +43,7 @@ internal static class CpuSamples
         if (type == typeof(byte?))
             return (byte)random.Next(1, 0xFF);
         if (type == typeof(SegmentRegister?))
-            return new SegmentRegister((ushort)random.Next(1, 0xFFFF), (ulong)random.NextInt64(), (uint)random.Next(), (uint)random.Next());
+            return new SegmentRegister((ushort)random.Next(1, 0xFFFF), (ulong)random.NextInt64(), (uint)random.Next(), (uint)random.Next() & 0x00FF_FF00);
         if (type == typeof(DescriptorTableRegister?))
             return new DescriptorTableRegister((ulong)random.NextInt64(), (uint)random.Next(1, 0xFFFF));
         Assert.Equal(typeof(ReadOnlyMemory<byte>?), type);

@@ -10,7 +10,7 @@ public sealed class ImageReaderTests
     [InlineData("PK\u0003\u0004xxxx", "zip")]
     [InlineData("QEVM\0\0\0\u0003", "migration stream")]
     [InlineData("LibvirtQemudSave\u0002\0", "libvirt save file")]
-    [InlineData("KDUMP   \u0006\0", "kdump-compressed")]
+    [InlineData("KDUMP   \u0006\0", "kdump")]
     [InlineData("\u0000\u0001\u0002", "too few")]
     public void What_is_no_image_is_refused_with_a_reason(string content, string reason)
     {
