@@ -21,6 +21,7 @@ internal static class MakeVerb
           --hidden N        processes unlinked (1)  --hidden-drivers N (1)        --exited N (2)       --spare N (4)
           --levels 4|5      of page tables; 5 with CR4.LA57, from build 20348 on (4)
           --free PAGES      free with stale content (256)   --standby PAGES (512)   --modified PAGES (64)   of files
+          --hot PAGES       a power of two: 'twin send DIR hot' has CPU 0 write the rising counter into page (counter mod PAGES) of them (0)
           --zeroed PAGES    most that are zeroed, the rest is held by a driver (all)
           --fill PERCENT    of free RAM (0)         --bugcheck CODE,P1,P2,P3,P4   (hex)
           --note            the dump header that virtio-win's fwcfg driver leaves for QEMU's win-dmp; start it with --vmcoreinfo
@@ -105,6 +106,7 @@ internal static class MakeVerb
         "--free" => options with { FreePages = (int)Number(name, value) },
         "--standby" => options with { StandbyPages = (int)Number(name, value) },
         "--modified" => options with { ModifiedPages = (int)Number(name, value) },
+        "--hot" => options with { HotPages = (int)Number(name, value) },
         "--zeroed" => options with { ZeroedPages = (int)Number(name, value) },
         "--fill" => options with { FillPercent = (int)Number(name, value) },
         "--levels" => options with { Levels = (int)Number(name, value) },

@@ -86,7 +86,8 @@ internal sealed class ImageBuilder
         SetGlobals(kernel, processes[0], idle, block, cidTable, pfn, runs);
         var busy = running.Select(r => r.Process.Plan.Pid).ToHashSet();
         var (commandTable, commands) = new CommandWriter(_tables, _system, pool, kernel, processBuilder.Handles, idEntries).Write(processes, busy);
-        var addresses = CodeAddresses(kernel, pool.AllocatePages(GuestRam.PageSize), commandTable);
+        var hot = HotArea.Reserve(_system, ptes, _options.HotPages);
+        var addresses = CodeAddresses(kernel, pool.AllocatePages(GuestRam.PageSize), commandTable, hot);
         var code = assemble(addresses);
         PlaceCode(addresses, code, running);
         var cpus = new CpuStart[_options.CpuCount];
@@ -112,7 +113,7 @@ internal sealed class ImageBuilder
         {
             Options = _options, Tables = _tables, Plan = plan, Ram = _ram, System = _system, Layout = _layout, Kernel = kernel, SystemDtb = processes[0].Dtb, BuildLab = lab, BuildLabEx = labEx, Kdbg = kdbg,
             Shared = shared, Runs = runs, Processors = processors, Running = running, Drivers = drivers, Idle = idle, Processes = processes, Commands = commands, Objects = objects, Pool = pool, PfnDatabase = pfn,
-            Note = note, Frames = frames,
+            Note = note, Frames = frames, Hot = hot,
         };
     }
 
@@ -237,13 +238,14 @@ internal sealed class ImageBuilder
         }
     }
 
-    private GuestCodeAddresses CodeAddresses(KernelImage kernel, ulong counter, ulong commands)
+    private GuestCodeAddresses CodeAddresses(KernelImage kernel, ulong counter, ulong commands, HotArea? hot)
     {
         var entry = kernel.AddressOf(_options.KvaShadow ? "KiSystemCall64Shadow" : "KiSystemCall64");
         return new GuestCodeAddresses
         {
             KernelLoop = kernel.AddressOf("KiIdleLoop"), SystemCallEntry = entry, EntryBody = entry + 0x100, UserLoop = UserSpace.HostImage + 0x1000, CounterPage = counter, CommandTable = commands,
             KpcrScratch = (uint)_tables.OffsetOf("_KPCR", "Prcb.UserRspShadow"), KpcrKernelCr3 = (uint)_tables.OffsetOf("_KPCR", "Prcb.KernelDirectoryTableBase"), KvaShadow = _options.KvaShadow,
+            HotArea = hot?.Va ?? 0, HotPages = _options.HotPages,
         };
     }
 

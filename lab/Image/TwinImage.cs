@@ -29,5 +29,6 @@ internal sealed record TwinImage
     public required KernelPool Pool { get; init; }
     public required ulong PfnDatabase { get; init; }
     public required PageFrames Frames { get; init; }
+    public HotArea? Hot { get; init; }
     public CrashDumpNote? Note { get; init; }
 }

@@ -49,6 +49,8 @@ internal sealed record TwinOptions
     public int ModifiedPages { get; init; } = 64;
     /// <summary>Most pages on the zeroed list; what is left is held by a driver. Null: all that is left is zeroed.</summary>
     public int? ZeroedPages { get; init; }
+    /// <summary>Pages that the guest writes to without pause when told to: a power of two, 0 for none.</summary>
+    public int HotPages { get; init; }
     /// <summary>Percent of free RAM that is filled with seeded data; a driver holds these pages.</summary>
     public int FillPercent { get; init; }
     public Bugcheck? Bugcheck { get; init; }
@@ -82,6 +84,7 @@ internal sealed record TwinOptions
         Require(HiddenProcesses is >= 0 and <= 64 && SpareProcesses is >= 0 and <= 64 && HiddenDrivers is >= 0 and <= 16, "0 to 64 hidden and spare processes, 0 to 16 hidden drivers");
         Require(ExitedProcesses is >= 0 and <= 64, "0 to 64 exited processes");
         Require(FreePages is >= 0 and <= 1 << 21 && StandbyPages is >= 0 and <= 1 << 21 && ModifiedPages is >= 0 and <= 1 << 21 && ZeroedPages is null or >= 0, "0 to 2097152 free, standby and modified pages");
+        Require(HotPages == 0 || HotPages is > 0 and <= 1 << 16 && (HotPages & HotPages - 1) == 0, "the hot area must have a power of two of pages, 65536 at most");
         Require(FillPercent is >= 0 and <= 100, "0 to 100 percent fill");
     }
 

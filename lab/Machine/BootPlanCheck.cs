@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Forengate.Lab.Machine;
 
 /// <summary>Refuses plans that would end in a triple fault or a silent lie, with the reason.</summary>
@@ -27,6 +29,7 @@ internal static class BootPlanCheck
         }
         if (plan.VmCoreInfo is { } note)
             Require(InRam(plan, note.Address, note.Size), $"the vmcoreinfo note at 0x{note.Address:X} lies outside RAM");
+        Require(plan.Code.HotPages == 0 || BitOperations.IsPow2(plan.Code.HotPages), $"a hot area of {plan.Code.HotPages} pages: it must be a power of two");
         for (var i = 0; i < plan.Cpus.Count; i++)
             Check(plan, plan.Cpus[i], i);
     }

@@ -295,7 +295,7 @@ public static class BootRom
     private static void ClearCounters(Assembler a, ulong counterPage)
     {
         a.mov(rdi, counterPage);
-        a.mov(ecx, (GuestCode.StampOffset + GuestCode.StampCount * 8) / 8);
+        a.mov(ecx, GuestCode.HotOffset / 8 + 1);
         a.xor(eax, eax);
         a.cld();
         a.rep.stosq();

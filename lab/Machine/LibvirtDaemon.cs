@@ -112,7 +112,8 @@ public sealed class LibvirtDaemon : IDisposable
             }
         }
         var gone = _process.End(EndTimeout);
-        if (gone)
+        // Whoever stops it and clears its folder away may dispose it after that.
+        if (gone && Directory.Exists(_directory))
             File.Delete(PidPath(_directory));
         return gone;
     }

@@ -42,6 +42,9 @@ internal static class TruthBuilder
                 KernelLayout.SharedUserData, server.Page),
             Bugcheck = options.Bugcheck is { } b ? new TruthBugcheck(b.Code, [b.P1, b.P2, b.P3, b.P4]) : null,
             Note = image.Note is { } n ? new TruthNote(n.Address, n.Size, n.Va, n.DebuggerBlock) : null,
+            Hot = image.Hot is { } hot
+                ? new TruthHot(hot.Va, options.HotPages, hot.Runs.Select(r => new TruthRun(r.FirstPage, r.Pages)).ToArray(), image.Plan.Code.CounterPage, image.System.Translate(image.Plan.Code.CounterPage))
+                : null,
             Cpus = image.Plan.Cpus.Select(c => Cpu(image, c)).ToArray(),
             Globals = _globals.Where(image.Kernel.Has).Select(g => Global(image, g)).ToArray(),
             Drivers = image.Drivers.Select(d => new TruthDriver(d.Name, d.Path, d.Base, d.Size, d.EntryPoint, d.Entry, d.Hidden, d.Timestamp, d.Guid.ToString("N").ToUpperInvariant())).ToArray(),

@@ -16,6 +16,8 @@ internal sealed record TruthDocument
     public required TruthBugcheck? Bugcheck { get; init; }
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public TruthNote? Note { get; init; }
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public TruthHot? Hot { get; init; }
     public required IReadOnlyList<TruthCpu> Cpus { get; init; }
     public required IReadOnlyList<TruthGlobal> Globals { get; init; }
     public required IReadOnlyList<TruthDriver> Drivers { get; init; }
@@ -57,6 +59,9 @@ internal sealed record TruthBugcheck(Hex Code, IReadOnlyList<Hex> Parameters);
 
 /// <summary>What a driver left for QEMU's win-dmp: the note's guest-physical address, bytes and kernel address, and the kernel address of its decoded debugger block.</summary>
 internal sealed record TruthNote(Hex Address, uint Size, Hex Va, Hex DebuggerBlock);
+
+/// <summary>The hot area: its pages in order of their kernel addresses, as runs of guest-physical ones. CounterPa is where the rising counter lies.</summary>
+internal sealed record TruthHot(Hex Va, int Pages, IReadOnlyList<TruthRun> Runs, Hex CounterVa, Hex CounterPa);
 
 internal sealed record TruthRegisters(
     Hex Cr0, Hex Cr3, Hex Cr4, Hex Cr8, Hex Efer, Hex GdtBase, Hex GdtLimit, Hex IdtBase, Hex IdtLimit, Hex TrSelector, Hex LdtSelector, Hex GsBase, Hex KernelGsBase, Hex FsBase, Hex Star, Hex LStar, Hex CStar,

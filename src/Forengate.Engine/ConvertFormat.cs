@@ -27,6 +27,7 @@ public sealed record ConvertFormat
     [
         .. ImageWriters.All.Select(writer => new ConvertFormat { Name = writer.Name, Extensions = writer.Extensions, Writer = writer }),
         new ConvertFormat { Name = "dmp", Extensions = [".dmp"], Dump = new DumpOptions() },
+        new ConvertFormat { Name = "dmp-bitmap", Extensions = [], Dump = new DumpOptions { Kind = DumpKind.Bitmap } },
     ];
 
     /// <summary>The format of a name; null when there is none.</summary>

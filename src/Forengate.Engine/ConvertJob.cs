@@ -2,6 +2,8 @@ using System.Diagnostics;
 using Forengate.Dumps;
 using Forengate.Guests;
 using Forengate.Memory;
+using Forengate.Symbols;
+using Forengate.Windows;
 
 namespace Forengate.Engine;
 
@@ -33,8 +35,10 @@ public static class ConvertJob
         var view = Examination.OpenView(target, options, CaptureMode.StopAndCopy, progress, cancellation);
         using (view)
         {
+            if (view.Memory.Ranges.Count == 0)
+                throw new ImageFormatException($"'{target}' holds no memory that could be converted");
             survey = MemorySurvey.Of(view.Memory, cancellation);
-            result = Write(view, output, format.Writer!, progress, cancellation);
+            result = Write(WithSavedRegisters(view, cancellation), output, format.Writer!, progress, cancellation);
         }
         return new ConvertOutcome
         {
@@ -50,6 +54,16 @@ public static class ConvertJob
             Incomplete = [.. view.Origin.Damage, .. Unread(survey, result), .. Examination.InconsistenciesOf(view.Origin)],
             Duration = clock.Elapsed,
         };
+    }
+
+    /// <summary>
+    /// A crash dump keeps its registers in its memory: for another format they are read out of it. The view that is returned shares the memory of the one given, and is not disposed.
+    /// </summary>
+    private static View WithSavedRegisters(View view, CancellationToken cancellation)
+    {
+        if (view.Cpus.Count != 0 || !view.Origin.KeepsRegistersInMemory || WindowsSystem.Find(view, ProfileStore.Carried, cancellation).System is not { } system)
+            return view;
+        return Examination.SavedCpus(system) is { Count: > 0 } cpus ? new View(view.Memory, cpus, view.Consistency, view.Origin) : view;
     }
 
     private static ImageWriteResult Write(View view, string output, IImageWriter writer, IProgress<JobProgress>? progress, CancellationToken cancellation)
@@ -94,7 +108,7 @@ public static class ConvertJob
         var incomplete = new List<string>([.. view.Origin.Damage, .. result.Plan.Gaps, .. dump.Examination.Inconsistencies]);
         if (result.MissingPages != 0)
         {
-            incomplete.Add($"{result.MissingPages} pages had no bytes and are zeros in the dump: "
+            incomplete.Add($"{result.MissingPages} pages had no bytes and are {(result.Plan.Kind == DumpKind.Bitmap ? "left out of" : "zeros in")} the dump: "
                 + string.Join(", ", result.MissingRanges.Take(RangesNamed)) + (result.MissingRanges.Count > RangesNamed ? ", …" : ""));
         }
         return new ConvertOutcome

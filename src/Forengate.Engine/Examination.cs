@@ -36,7 +36,11 @@ public sealed class Examination : IDisposable
     /// The CPUs' registers: the view's, or, where it has none and its memory keeps them (a crash dump), those of Windows' processors. Empty where neither is known.
     /// </summary>
     public IReadOnlyList<CpuState> Cpus =>
-        View.Cpus.Count > 0 || Windows.System is not { } system ? View.Cpus : [.. system.Processors.Where(processor => processor.RegistersAreInMemory).Select(processor => processor.Cpu!)];
+        View.Cpus.Count > 0 || Windows.System is not { } system ? View.Cpus : SavedCpus(system);
+
+    /// <summary>Registers that the memory of the system's image keeps, by Windows' processor numbers.</summary>
+    internal static IReadOnlyList<CpuState> SavedCpus(WindowsSystem system) =>
+        [.. system.Processors.Where(processor => processor.RegistersAreInMemory).Select(processor => processor.Cpu!)];
 
     /// <summary>What should be told beside the results: how the view came about where that is not plain, how smeared it is.</summary>
     public IEnumerable<string> Remarks

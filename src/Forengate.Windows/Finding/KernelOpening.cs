@@ -27,13 +27,15 @@ internal sealed class KernelOpening
     private readonly View _view;
     private readonly KernelCandidate _candidate;
     private readonly KernelProfile _profile;
+    private readonly DeducedKernel? _deduced;
     private readonly KernelLayouts _layouts;
     private readonly WindowsLimits _limits;
     private readonly CancellationToken _ct;
     private readonly List<Fact> _facts = [];
 
-    private KernelOpening(View view, KernelCandidate candidate, KernelProfile profile, KernelLayouts layouts, WindowsLimits limits, CancellationToken ct)
+    private KernelOpening(View view, KernelCandidate candidate, KernelProfile profile, DeducedKernel? deduced, KernelLayouts layouts, WindowsLimits limits, CancellationToken ct)
     {
+        _deduced = deduced;
         _view = view;
         _candidate = candidate;
         _profile = profile;
@@ -56,11 +58,19 @@ internal sealed class KernelOpening
     /// <summary>Verifies and reads.</summary>
     /// <returns>The system and how it stands, or null and the reason why the candidate is not believed.</returns>
     public static (WindowsSystem? System, Standing Standing, string? Reason) Open(
-        View view, KernelCandidate candidate, KernelProfile profile, WindowsLimits limits, CancellationToken ct)
+        View view, KernelCandidate candidate, KernelProfile profile, WindowsLimits limits, CancellationToken ct) =>
+        Open(view, candidate, profile, null, limits, ct);
+
+    /// <summary>Verifies and reads by a profile that was deduced, whose evidence becomes part of the facts.</summary>
+    public static (WindowsSystem? System, Standing Standing, string? Reason) Open(View view, KernelCandidate candidate, DeducedKernel deduced, WindowsLimits limits, CancellationToken ct) =>
+        Open(view, candidate, deduced.Profile, deduced, limits, ct);
+
+    private static (WindowsSystem? System, Standing Standing, string? Reason) Open(
+        View view, KernelCandidate candidate, KernelProfile profile, DeducedKernel? deduced, WindowsLimits limits, CancellationToken ct)
     {
         if (KernelLayouts.Resolve(profile, out var missing) is not { } layouts)
             return (null, default, $"the profile of {candidate.Image.CodeView} lacks {missing}: make it anew from full symbols");
-        return new KernelOpening(view, candidate, profile, layouts, limits, ct).Open();
+        return new KernelOpening(view, candidate, profile, deduced, layouts, limits, ct).Open();
     }
 
     private (WindowsSystem? System, Standing Standing, string? Reason) Open()
@@ -69,7 +79,15 @@ internal sealed class KernelOpening
         _facts.Add(new Fact("kernel base", Base.ToString(), _candidate.ImageHow));
         _facts.Add(new Fact("kernel image", $"{image.Size:#,0} bytes, time stamp 0x{image.TimeDateStamp:x8}", "its PE header"));
         _facts.Add(new Fact("kernel symbols", image.CodeView.ToString(), "the CodeView record its debug directory names"));
-        _facts.Add(new Fact("profile", _profile.ToString(), $"{_profile.Origin}, by GUID and age"));
+        _facts.Add(_deduced is null
+            ? new Fact("profile", _profile.ToString(), $"{_profile.Origin}, by GUID and age")
+            : new Fact(
+                "profile", _profile.ToString(),
+                $"{_profile.Origin}: {_deduced.Accepted.Count} fields, sizes and globals accepted with evidence, {_deduced.Refused.Count} not"
+                    + (_deduced.Nearest is { } nearest ? $"; {nearest.Version} agrees with all of them and tells where some lie that memory does not show" : "")));
+
+        if (_deduced?.Unfit is { } unfit)
+            _facts.Add(new Fact("profile refused", null, $"{unfit} of the {unfit.Origin} does not pass the self-test on this memory"));
 
         if (FindSystem(out var reason) is not { } found)
             return (null, default, reason);
@@ -94,6 +112,10 @@ internal sealed class KernelOpening
                 ? new Fact("KVA shadow", on == 0 ? "off" : "on", "KiKvaShadow")
                 : new Fact("KVA shadow", null, $"KiKvaShadow at {shadow} is not in memory"));
         }
+        else if (_deduced is not null && _layouts.Process.UserDirectoryTableBase is not null)
+        {
+            _facts.Add(new Fact("KVA shadow", "on", "processes have a second page table that does not map the kernel"));
+        }
         var kdbg = DebuggerDataReader.Read(kernel, Base, Globals(), _facts);
         var closes = CheckLists(kernel);
         var processors = ReadProcessors(kernel, kdbg, out var unmatched);
@@ -115,6 +137,15 @@ internal sealed class KernelOpening
             SystemProcess = systemProcess,
             KernelFacts = _facts,
         };
+        system.Proof = ProfileTest.Run(system, _ct);
+        if (_deduced is not null && !system.Proof.Holds)
+            return (null, default, $"what was deduced does not pass the self-test ({system.Proof}): {string.Join("; ", system.Proof.Checks.Where(static check => check.Verdict == ProofVerdict.Failed).Take(4).Select(static check => $"{check.Name}: {check.Evidence}"))}");
+        _facts.AddRange(system.Proof.Facts());
+        if (_deduced is not null)
+        {
+            _facts.AddRange(_deduced.Accepted.Select(static fact => fact with { Name = $"deduced {fact.Name}" }));
+            _facts.AddRange(_deduced.Refused.Select(static fact => fact with { Name = $"not deduced: {fact.Name}" }));
+        }
         return (system, new Standing(closes, shared?.SystemTime ?? 0), null);
     }
 

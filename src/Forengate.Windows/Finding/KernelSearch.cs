@@ -6,6 +6,9 @@ namespace Forengate.Windows;
 /// <summary>Looks for the kernel on every way there is, the fastest first, and remembers what each gave.</summary>
 internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimits limits, CancellationToken ct)
 {
+    /// <summary>Deductions tried in one search, each through another page table.</summary>
+    private const int MaxDeductions = 8;
+
     private readonly SearchBudget _budget = new(limits);
     private readonly List<Fact> _tried = [];
     private readonly List<string> _rejected = [];
@@ -13,6 +16,8 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
     private MemorySearch? _search;
     private KernelCandidate? _withoutProfile;
     private string? _profilesSearched;
+    private string? _deductionFailed;
+    private readonly HashSet<(VirtualAddress Base, PhysicalAddress Table)> _deduced = [];
     private string? _openingFailed;
     private (WindowsSystem System, KernelOpening.Standing Standing)? _best;
 
@@ -120,11 +125,13 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
     {
         if (profiles.Find(candidate.Image.CodeView, out var searched) is not { } profile)
         {
-            _withoutProfile ??= candidate;
             _profilesSearched = searched;
-            return false;
+            return Deduce(candidate);
         }
         var (system, standing, reason) = KernelOpening.Open(view, candidate, profile, limits, ct);
+        // A profile that does not fit this memory is not used where the memory itself tells better.
+        if (system is not { Proof.Holds: true } && Deduce(candidate, profile))
+            return true;
         if (system is null)
         {
             _openingFailed ??= reason;
@@ -134,6 +141,30 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         if (_best is not { } best || standing.CompareTo(best.Standing) > 0)
             _best = (system, standing);
         return true;
+    }
+
+    /// <summary>A kernel no profile knows, or whose profile does not fit: its own memory is asked, once for each image and page table.</summary>
+    private bool Deduce(KernelCandidate candidate, KernelProfile? unfit = null)
+    {
+        if (!_deduced.Add((candidate.Image.Base, candidate.Space.DirectoryTableBase)) || _deduced.Count > MaxDeductions)
+            return false;
+        var deduced = KernelDeduction.Run(view.Memory, candidate, profiles, limits, out var reason, ct);
+        if (deduced is not null)
+        {
+            var (system, standing, refused) = KernelOpening.Open(view, candidate, unfit is null ? deduced : deduced with { Unfit = unfit }, limits, ct);
+            if (system is not null)
+            {
+                if (_best is not { } best || standing.CompareTo(best.Standing) > 0)
+                    _best = (system, standing);
+                return true;
+            }
+            reason = refused!;
+        }
+        if (unfit is not null)
+            return false;
+        _withoutProfile ??= candidate;
+        _deductionFailed ??= reason;
+        return false;
     }
 
     private (KernelImage, string)? FromCode(AddressSpace space, IReadOnlyList<CpuState> cpus)
@@ -219,10 +250,11 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
             facts.Add(new Fact("kernel symbols", seen.Image.CodeView.ToString(), "the CodeView record its debug directory names"));
             facts.Add(new Fact("kernel file version", version, version is null ? "its version resource is not in memory" : "its version resource"));
             facts.Add(new Fact("profile", null, $"none for it in: {_profilesSearched}"));
+            facts.Add(new Fact("deduced profile", null, _deductionFailed ?? "not tried"));
             facts.AddRange(_tried);
             return new WindowsSearch(
                 null, facts,
-                $"a Windows kernel{(version is null ? "" : $" {version}")} is at {seen.Image.Base}, but no profile knows {seen.Image.CodeView}: give its symbols with --symbols");
+                $"a Windows kernel{(version is null ? "" : $" {version}")} is at {seen.Image.Base}, but no profile knows {seen.Image.CodeView}, and its layout could not be deduced ({_deductionFailed}): give its symbols with --symbols");
         }
 
         facts.AddRange(_tried);

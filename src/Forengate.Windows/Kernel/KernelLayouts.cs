@@ -19,13 +19,20 @@ internal sealed record KernelLayouts(
     public static VirtualAddress? AddressOf(KernelProfile profile, VirtualAddress kernelBase, KernelGlobal global) =>
         profile.RvaOf(global) is { } rva ? kernelBase + rva : null;
 
-    /// <summary>Distances from KPCR to <c>KPRCB.KernelDirectoryTableBase</c> in all known builds, each once.</summary>
-    public static IReadOnlyList<int> ShadowedTableOffsets(ProfileStore profiles) =>
-    [
-        .. from prcb in profiles.OffsetsOf(KernelField.KPCR_Prcb)
-           from table in profiles.OffsetsOf(KernelField.KPRCB_KernelDirectoryTableBase)
-           select prcb + table,
-    ];
+    /// <summary>
+    /// Distances from KPCR to <c>KPRCB.KernelDirectoryTableBase</c>: those of all known builds first, each once, then every page of a KPCR. The field begins the page that the user's tables map, so that
+    /// an unknown build has it at a page's start as well.
+    /// </summary>
+    public static IReadOnlyList<int> ShadowedTableOffsets(ProfileStore profiles)
+    {
+        var known = from prcb in profiles.OffsetsOf(KernelField.KPCR_Prcb)
+                    from table in profiles.OffsetsOf(KernelField.KPRCB_KernelDirectoryTableBase)
+                    select prcb + table;
+        return [.. known.Concat(Enumerable.Range(1, MaxPcrPages).Select(static page => page * Page.Size)).Distinct()];
+    }
+
+    /// <summary>Pages of a KPCR with its KPRCB looked at: KDBG has its size in 16 bits.</summary>
+    private const int MaxPcrPages = 16;
 
     /// <summary>Looks fields up and remembers what was not there.</summary>
     private sealed class Lookup(KernelProfile profile)
@@ -37,6 +44,11 @@ internal sealed record KernelLayouts(
         public int Need(KernelField field) => Need(profile.OffsetOf(field), field.ToString());
 
         public int Size(KernelStruct type) => Need(profile.SizeOf(type), type.ToString());
+
+        /// <summary>Every build has it, and symbols must tell it; where a profile was deduced it may have stayed unknown.</summary>
+        public int? Want(KernelField field) => profile.IsDeduced ? Maybe(field) : Need(field);
+
+        public int? WantSize(KernelStruct type) => profile.IsDeduced ? profile.SizeOf(type) : Size(type);
 
         private int Need(int? value, string name)
         {
@@ -51,25 +63,25 @@ internal sealed record KernelLayouts(
     {
         var layout = new ProcessLayout
         {
-            KProcessSize = of.Size(KernelStruct.KPROCESS),
+            KProcessSize = of.WantSize(KernelStruct.KPROCESS),
             HeaderType = of.Need(KernelField.DISPATCHER_HEADER_Type),
             HeaderWaitListHead = of.Need(KernelField.DISPATCHER_HEADER_WaitListHead),
-            ProfileListHead = of.Need(KernelField.KPROCESS_ProfileListHead),
+            ProfileListHead = of.Want(KernelField.KPROCESS_ProfileListHead),
             DirectoryTableBase = of.Need(KernelField.KPROCESS_DirectoryTableBase),
             UserDirectoryTableBase = of.Maybe(KernelField.KPROCESS_UserDirectoryTableBase),
-            KernelThreadListHead = of.Need(KernelField.KPROCESS_ThreadListHead),
+            KernelThreadListHead = of.Want(KernelField.KPROCESS_ThreadListHead),
             UniqueProcessId = of.Need(KernelField.EPROCESS_UniqueProcessId),
             ActiveProcessLinks = of.Need(KernelField.EPROCESS_ActiveProcessLinks),
-            InheritedFromUniqueProcessId = of.Need(KernelField.EPROCESS_InheritedFromUniqueProcessId),
+            InheritedFromUniqueProcessId = of.Want(KernelField.EPROCESS_InheritedFromUniqueProcessId),
             ImageFileName = of.Need(KernelField.EPROCESS_ImageFileName),
-            SeAuditImageFileName = of.Need(KernelField.EPROCESS_SeAuditProcessCreationInfo),
-            Peb = of.Need(KernelField.EPROCESS_Peb),
+            SeAuditImageFileName = of.Want(KernelField.EPROCESS_SeAuditProcessCreationInfo),
+            Peb = of.Want(KernelField.EPROCESS_Peb),
             WoW64Process = of.Maybe(KernelField.EPROCESS_Wow64Process),
             Session = of.Maybe(KernelField.EPROCESS_Session),
-            CreateTime = of.Need(KernelField.EPROCESS_CreateTime),
-            ExitTime = of.Need(KernelField.EPROCESS_ExitTime),
-            ActiveThreads = of.Need(KernelField.EPROCESS_ActiveThreads),
-            ThreadListHead = of.Need(KernelField.EPROCESS_ThreadListHead),
+            CreateTime = of.Want(KernelField.EPROCESS_CreateTime),
+            ExitTime = of.Want(KernelField.EPROCESS_ExitTime),
+            ActiveThreads = of.Want(KernelField.EPROCESS_ActiveThreads),
+            ThreadListHead = of.Want(KernelField.EPROCESS_ThreadListHead),
             SessionId = of.Maybe(KernelField.MM_SESSION_SPACE_SessionId),
             PebSessionId = of.Maybe(KernelField.PEB_SessionId),
             PebProcessParameters = of.Need(KernelField.PEB_ProcessParameters),
@@ -78,9 +90,9 @@ internal sealed record KernelLayouts(
         };
         ReadOnlySpan<int> ends =
         [
-            layout.KernelThreadListHead + 16, layout.UserDirectoryTableBase ?? 0, layout.UniqueProcessId, layout.ActiveProcessLinks + 8, layout.InheritedFromUniqueProcessId,
-            layout.ImageFileName + 16, layout.SeAuditImageFileName, layout.Peb, layout.WoW64Process ?? 0, layout.Session ?? 0, layout.CreateTime, layout.ExitTime,
-            layout.ActiveThreads, layout.ThreadListHead + 8,
+            (layout.KernelThreadListHead ?? 0) + 16, layout.UserDirectoryTableBase ?? 0, layout.UniqueProcessId, layout.ActiveProcessLinks + 8, layout.InheritedFromUniqueProcessId ?? 0,
+            layout.ImageFileName + 16, layout.SeAuditImageFileName ?? 0, layout.Peb ?? 0, layout.WoW64Process ?? 0, layout.Session ?? 0, layout.CreateTime ?? 0,
+            layout.ExitTime ?? 0, layout.ActiveThreads ?? 0, (layout.ThreadListHead ?? 0) + 8,
         ];
         var end = 0;
         foreach (var field in ends)
@@ -101,9 +113,9 @@ internal sealed record KernelLayouts(
         PcrPrcb = of.Need(KernelField.KPCR_Prcb),
         Number = of.Need(KernelField.KPRCB_Number),
         CurrentThread = of.Need(KernelField.KPRCB_CurrentThread),
-        ProcessorState = of.Need(KernelField.KPRCB_ProcessorState),
-        StateSpecialRegisters = of.Need(KernelField.KPROCESSOR_STATE_SpecialRegisters),
-        StateContextFrame = of.Need(KernelField.KPROCESSOR_STATE_ContextFrame),
+        ProcessorState = of.Want(KernelField.KPRCB_ProcessorState),
+        StateSpecialRegisters = of.Want(KernelField.KPROCESSOR_STATE_SpecialRegisters),
+        StateContextFrame = of.Want(KernelField.KPROCESSOR_STATE_ContextFrame),
         Context = of.Maybe(KernelField.KPRCB_Context),
     };
 

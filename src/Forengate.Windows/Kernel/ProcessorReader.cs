@@ -45,13 +45,12 @@ internal static class ProcessorReader
         VirtualAddress? thread = kernel.TryReadPointer(prcb + (ulong)layout.CurrentThread, out var current)
             && KernelPointers.IsObject(current, kernel.Levels) ? current : null;
         var (process, id, name) = thread is { } running ? ProcessOf(kernel, running, threads, processes) : default;
-        var state = prcb + (ulong)layout.ProcessorState;
-        var special = state + (ulong)layout.StateSpecialRegisters;
+        var frame = prcb + (ulong?)(layout.ProcessorState + layout.StateContextFrame);
+        var special = prcb + (ulong?)(layout.ProcessorState + layout.StateSpecialRegisters);
         var isSaved = view.Cpus.Count == 0 && view.Origin.KeepsRegistersInMemory;
-        if (isSaved)
+        if (isSaved && special is { } saved && (context ?? frame) is { } at && layout.StateContextFrame - layout.StateSpecialRegisters is { } distance)
         {
-            var frame = layout.StateContextFrame - layout.StateSpecialRegisters;
-            cpu = ReadSaved(kernel, number, context ?? (state + (ulong)layout.StateContextFrame), special, frame, process, processes);
+            cpu = ReadSaved(kernel, number, at, saved, distance, process, processes);
             matchedBy = cpu is null ? "its CONTEXT and SpecialRegisters in the image hold none" : "its CONTEXT and SpecialRegisters, which the image keeps in memory";
         }
         return new Processor
@@ -60,7 +59,7 @@ internal static class ProcessorReader
             Kpcr = kpcr,
             Kprcb = prcb,
             Context = context,
-            ContextFrame = state + (ulong)layout.StateContextFrame,
+            ContextFrame = frame,
             SpecialRegisters = special,
             Cpu = cpu,
             RegistersAreInMemory = isSaved && cpu is not null,

@@ -55,6 +55,9 @@ public sealed class WindowsSystem
     /// <summary>What was found and how, in reading order; what was not found, with what was tried.</summary>
     public required IReadOnlyList<Fact> KernelFacts { get; init; }
 
+    /// <summary>The profile held against this memory.</summary>
+    public ProfileProof Proof { get; internal set; } = new([]);
+
     internal KernelLayouts Layouts { get; }
 
     internal WindowsLimits Limits { get; }

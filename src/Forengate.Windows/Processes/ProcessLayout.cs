@@ -1,32 +1,34 @@
 namespace Forengate.Windows;
 
-/// <summary>Where one build keeps the fields of <c>_EPROCESS</c> and what hangs on it. Offsets in bytes; null where the build lacks the field. Resolved once.</summary>
+/// <summary>
+/// Where one build keeps the fields of <c>_EPROCESS</c> and what hangs on it. Offsets in bytes; null where the build lacks the field, or where a deduced profile does not know it. Resolved once.
+/// </summary>
 internal sealed record ProcessLayout
 {
     /// <summary>Size of <c>_KPROCESS</c>, in bytes.</summary>
-    public required int KProcessSize { get; init; }
+    public required int? KProcessSize { get; init; }
 
     // _KPROCESS and its _DISPATCHER_HEADER.
     public required int HeaderType { get; init; }
     public required int HeaderWaitListHead { get; init; }
-    public required int ProfileListHead { get; init; }
+    public required int? ProfileListHead { get; init; }
     public required int DirectoryTableBase { get; init; }
     public required int? UserDirectoryTableBase { get; init; }
-    public required int KernelThreadListHead { get; init; }
+    public required int? KernelThreadListHead { get; init; }
 
     // _EPROCESS.
     public required int UniqueProcessId { get; init; }
     public required int ActiveProcessLinks { get; init; }
-    public required int InheritedFromUniqueProcessId { get; init; }
+    public required int? InheritedFromUniqueProcessId { get; init; }
     public required int ImageFileName { get; init; }
-    public required int SeAuditImageFileName { get; init; }
-    public required int Peb { get; init; }
+    public required int? SeAuditImageFileName { get; init; }
+    public required int? Peb { get; init; }
     public required int? WoW64Process { get; init; }
     public required int? Session { get; init; }
-    public required int CreateTime { get; init; }
-    public required int ExitTime { get; init; }
-    public required int ActiveThreads { get; init; }
-    public required int ThreadListHead { get; init; }
+    public required int? CreateTime { get; init; }
+    public required int? ExitTime { get; init; }
+    public required int? ActiveThreads { get; init; }
+    public required int? ThreadListHead { get; init; }
 
     // Elsewhere.
     public required int? SessionId { get; init; }

@@ -9,6 +9,9 @@ internal sealed class ProcessReader(AddressSpace kernel, ProcessLayout layout)
     /// <summary>Bytes of <c>_EPROCESS.ImageFileName</c> in every x64 build.</summary>
     public const int ImageFileNameLength = 15;
 
+    /// <summary>A list of threads is counted so far: it may be a circle that does not come back to its head.</summary>
+    private const uint MaxThreadsCounted = 65_536;
+
     private readonly byte[] _buffer = new byte[layout.Length];
 
     /// <summary>Reads the structure into this reader's buffer; false where a page of it is missing (its bytes are zero then). The span lives until the next call.</summary>
@@ -53,7 +56,7 @@ internal sealed class ProcessReader(AddressSpace kernel, ProcessLayout layout)
             CommandLine = own is not null && peb is { } at ? CommandLine(own, at) : null,
             CreateTime = WindowsTime.FromFileTime(Qword(bytes, layout.CreateTime)),
             ExitTime = exitTime,
-            ThreadCount = BinaryPrimitives.ReadUInt32LittleEndian(bytes[layout.ActiveThreads..]),
+            ThreadCount = ThreadCount(eprocess, bytes),
             SessionId = SessionId(bytes, own, peb),
             DirectoryTableBase = directoryTableBase,
             // 1 is Windows' mark for "no table of its own" (a process that runs privileged under KVA shadow).
@@ -110,5 +113,19 @@ internal sealed class ProcessReader(AddressSpace kernel, ProcessLayout layout)
         return layout.PebSessionId is { } inPeb && own is not null && peb is { } at && own.TryRead(at + (ulong)inPeb, out uint fromPeb) ? fromPeb : null;
     }
 
-    private static ulong Qword(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt64LittleEndian(bytes[offset..]);
+    /// <summary>How many threads the process has: its own count, else as many as its list of threads has entries.</summary>
+    private uint ThreadCount(VirtualAddress eprocess, ReadOnlySpan<byte> bytes)
+    {
+        if (layout.ActiveThreads is { } offset)
+            return BinaryPrimitives.ReadUInt32LittleEndian(bytes[offset..]);
+        if (layout.KernelThreadListHead is not { } head)
+            return 0;
+        var count = 0u;
+        for (var at = eprocess + (ulong)head; count < MaxThreadsCounted && LinkedListWalk.TryReadLinks(kernel, at, out var links) && links.Flink != eprocess + (ulong)head; at = links.Flink)
+            count++;
+        return count;
+    }
+
+    /// <summary>Zero for a field that is not known: each of them means "none" by it.</summary>
+    private static ulong Qword(ReadOnlySpan<byte> bytes, int? offset) => offset is { } at ? BinaryPrimitives.ReadUInt64LittleEndian(bytes[at..]) : 0;
 }

@@ -28,15 +28,19 @@ internal sealed class ProcessScan
     /// <summary>Bytes of a hit kept: everything up to the end of the lists in the header of <c>_KPROCESS</c>.</summary>
     private readonly int _headLength;
 
+    /// <summary>Offsets of the lists in the header of <c>_KPROCESS</c>, those that are empty in a process at rest first.</summary>
+    private readonly int[] _lists;
+
     public ProcessScan(WindowsSystem system, CancellationToken ct)
     {
         _system = system;
         _layout = system.Layouts.Process;
         _ct = ct;
-        _headLength = Math.Max(_layout.KernelThreadListHead, Math.Max(_layout.ProfileListHead, _layout.HeaderWaitListHead)) + LinkedListWalk.EntrySize;
+        _lists = [.. new[] { _layout.ProfileListHead, _layout.HeaderWaitListHead, _layout.KernelThreadListHead }.OfType<int>()];
+        _headLength = _lists.Max() + LinkedListWalk.EntrySize;
         (_pattern, _patternHow) = system.SystemProcess is { } own && system.Kernel.TryRead(own + (ulong)_layout.HeaderType, out uint header)
             ? (header & PatternMask, "the System process's dispatcher header")
-            : (3u | ((uint)(_layout.KProcessSize / 4 & 0xFF) << 16), "type 3 and the size of _KPROCESS in dwords");
+            : (3u | ((uint)((_layout.KProcessSize ?? 0) / 4 & 0xFF) << 16), "type 3 and the size of _KPROCESS in dwords");
     }
 
     public Listing<Process> Run(IProgress<double>? progress)
@@ -100,8 +104,15 @@ internal sealed class ProcessScan
         }
     }
 
-    private bool HasListHeads(ReadOnlySpan<byte> head) =>
-        IsListHead(head[_layout.HeaderWaitListHead..]) && IsListHead(head[_layout.ProfileListHead..]) && IsListHead(head[_layout.KernelThreadListHead..]);
+    private bool HasListHeads(ReadOnlySpan<byte> head)
+    {
+        foreach (var list in _lists)
+        {
+            if (!IsListHead(head[list..]))
+                return false;
+        }
+        return true;
+    }
 
     private bool IsListHead(ReadOnlySpan<byte> bytes)
     {
@@ -112,13 +123,15 @@ internal sealed class ProcessScan
     /// <summary>The virtual address of a hit: an empty list in its header points to itself, a thread of it points back.</summary>
     private VirtualAddress? AddressOf(PhysicalAddress at, ReadOnlySpan<byte> head)
     {
-        foreach (var list in (ReadOnlySpan<int>)[_layout.ProfileListHead, _layout.HeaderWaitListHead, _layout.KernelThreadListHead])
+        foreach (var list in _lists)
         {
             var links = LinkedListWalk.From(head[list..]);
             if (links.Flink == links.Blink && Leads(links.Flink - (ulong)list, at))
                 return links.Flink - (ulong)list;
         }
-        var threads = LinkedListWalk.From(head[_layout.KernelThreadListHead..]);
+        if (_layout.KernelThreadListHead is not { } threadList)
+            return null;
+        var threads = LinkedListWalk.From(head[threadList..]);
         foreach (var entry in (ReadOnlySpan<VirtualAddress>)[threads.Flink, threads.Blink])
         {
             var thread = entry - (ulong)_system.Layouts.Thread.KernelThreadListEntry;
@@ -148,7 +161,8 @@ internal sealed class ProcessScan
         var links = LinkedListWalk.From(bytes[_layout.ActiveProcessLinks..]);
         var linked = KernelPointers.IsObject(links.Flink, _system.Levels) && KernelPointers.IsObject(links.Blink, _system.Levels);
         var cleared = links.Flink.IsNull && links.Blink.IsNull;
-        return (linked || cleared) && IsWholeList(eprocess + (ulong)_layout.KernelThreadListHead, LinkedListWalk.From(bytes[_layout.KernelThreadListHead..]));
+        return (linked || cleared)
+            && (_layout.KernelThreadListHead is not { } threads || IsWholeList(eprocess + (ulong)threads, LinkedListWalk.From(bytes[threads..])));
     }
 
     /// <summary>Both neighbours of a list's head point back to it.</summary>
@@ -157,5 +171,5 @@ internal sealed class ProcessScan
         || (LinkedListWalk.TryReadLinks(_system.Kernel, links.Flink, out var next) && next.Blink == head
             && LinkedListWalk.TryReadLinks(_system.Kernel, links.Blink, out var last) && last.Flink == head);
 
-    private static ulong Qword(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt64LittleEndian(bytes[offset..]);
+    private static ulong Qword(ReadOnlySpan<byte> bytes, int? offset) => offset is { } at ? BinaryPrimitives.ReadUInt64LittleEndian(bytes[at..]) : 0;
 }

@@ -13,9 +13,10 @@ namespace Forengate.Windows;
 /// <param name="TimeDateStamp">Link time, or a hash in reproducible builds.</param>
 /// <param name="Is64Bit">PE32+.</param>
 /// <param name="SizeOfImage">In bytes.</param>
+/// <param name="EntryPoint">AddressOfEntryPoint, an RVA.</param>
 /// <param name="DebugDirectory">RVA and size of the debug directory; both zero where there is none.</param>
 internal readonly record struct LoadedImage(
-    VirtualAddress Base, ushort Machine, uint TimeDateStamp, bool Is64Bit, uint SizeOfImage, (uint Rva, uint Size) DebugDirectory)
+    VirtualAddress Base, ushort Machine, uint TimeDateStamp, bool Is64Bit, uint SizeOfImage, uint EntryPoint, (uint Rva, uint Size) DebugDirectory)
 {
     public const ushort Amd64 = 0x8664;
     public const ushort Mz = 0x5A4D;
@@ -29,6 +30,7 @@ internal readonly record struct LoadedImage(
     private const int OptionalHeader = 24;
     private const ushort Pe32Plus = 0x20B;
     private const ushort Pe32 = 0x10B;
+    private const int EntryPointField = 16;
     private const int SizeOfImageField = 56;
     private const int Directories32 = 96;
     private const int Directories64 = 112;
@@ -62,7 +64,8 @@ internal readonly record struct LoadedImage(
         }
         return new LoadedImage(
             at, BinaryPrimitives.ReadUInt16LittleEndian(headers[FileHeader..]), BinaryPrimitives.ReadUInt32LittleEndian(headers[(FileHeader + 4)..]),
-            magic == Pe32Plus, BinaryPrimitives.ReadUInt32LittleEndian(optional[SizeOfImageField..]), debug);
+            magic == Pe32Plus, BinaryPrimitives.ReadUInt32LittleEndian(optional[SizeOfImageField..]),
+            BinaryPrimitives.ReadUInt32LittleEndian(optional[EntryPointField..]), debug);
     }
 
     /// <summary>Reads and parses the header at an address.</summary>

@@ -33,15 +33,15 @@ internal sealed record SmallDumpProcess(Process? Process, ulong? ThreadId, strin
         if (architecture == GuestArchitecture.X64 && LayoutOf(dump.Header.MinorVersion, kdbg, bytes.Length, profiles) is var (profile, layout))
         {
             var name = UnicodeString.Ascii(bytes.Slice(layout.ImageFileName, NameLength));
-            var exit = WindowsTime.FromFileTime(Field(bytes, layout.ExitTime));
+            var exit = layout.ExitTime is { } exitTime ? WindowsTime.FromFileTime(Field(bytes, exitTime)) : null;
             var known = new Process
             {
                 Id = Field(bytes, layout.UniqueProcessId),
                 ParentId = parent,
                 Name = name,
-                CreateTime = WindowsTime.FromFileTime(Field(bytes, layout.CreateTime)),
+                CreateTime = layout.CreateTime is { } createTime ? WindowsTime.FromFileTime(Field(bytes, createTime)) : null,
                 ExitTime = exit,
-                ThreadCount = BinaryPrimitives.ReadUInt32LittleEndian(bytes[layout.ActiveThreads..]),
+                ThreadCount = layout.ActiveThreads is { } threads ? BinaryPrimitives.ReadUInt32LittleEndian(bytes[threads..]) : 0,
                 DirectoryTableBase = table,
                 UserDirectoryTableBase = layout.UserDirectoryTableBase is { } user && KernelPointers.TableBase(Field(bytes, user)) is not 0 and var shadow ? shadow : null,
                 IsWow64 = layout.WoW64Process is { } wow64 && Field(bytes, wow64) != 0,

@@ -134,13 +134,15 @@ public sealed class SaveFileTests
               <qemu:commandline><qemu:arg value='-device'/><qemu:arg value='loader,file={In("noise")},addr=0x{Dimm + (3 << 20):x},force-raw=on'/></qemu:commandline>
             </domain>
             """);
-        using var daemon = LibvirtDaemon.Start(In("lv"), "", newer ? NewerSystem.Runner : []);
-        LibvirtDomain.Virsh(daemon.Uri, ["create", In("domain.xml")]);
-        LibvirtDomain.Virsh(daemon.Uri, ["suspend", Name]);
-        LibvirtDomain.Virsh(daemon.Uri, ["qemu-monitor-command", Name, "--hmp", $"pmemsave 0x{Dimm:x} 0x{DimmSize:x} \"{In("dimm.raw")}\""]);
-        var devices = LibvirtDomain.Virsh(daemon.Uri, ["qemu-monitor-command", Name, "--hmp", "info memory-devices"]);
-        LibvirtDomain.Virsh(daemon.Uri, ["save", Name, In("save")]);
-        daemon.Stop();
+        string devices;
+        using (var daemon = LibvirtDaemon.Start(In("lv"), "", newer ? NewerSystem.Runner : []))
+        {
+            LibvirtDomain.Virsh(daemon.Uri, ["create", In("domain.xml")]);
+            LibvirtDomain.Virsh(daemon.Uri, ["suspend", Name]);
+            LibvirtDomain.Virsh(daemon.Uri, ["qemu-monitor-command", Name, "--hmp", $"pmemsave 0x{Dimm:x} 0x{DimmSize:x} \"{In("dimm.raw")}\""]);
+            devices = LibvirtDomain.Virsh(daemon.Uri, ["qemu-monitor-command", Name, "--hmp", "info memory-devices"]);
+            LibvirtDomain.Virsh(daemon.Uri, ["save", Name, In("save")]);
+        }
 
         using (var view = ImageReader.Open(In("save")))
         {

@@ -231,6 +231,9 @@ public sealed class ImageTests
     [InlineData("--processes", "5001")]
     [InlineData("--cpus", "65")]
     [InlineData("--drivers", "1")]
+    [InlineData("--levels", "3")]
+    [InlineData("--hot", "48")]
+    [InlineData("--free", "3000000")]
     public void Options_out_of_range_are_refused(string name, string value)
     {
         var options = MakeVerb.With(new TwinOptions(), name, value);

@@ -14,7 +14,7 @@ internal static class QemuStreams
         var path = Path.Combine(qemu.Folder, name);
         var socket = path + ".socket";
         SetCapability(qemu, capability, true);
-        qemu.Command("migrate-set-parameters", new Dictionary<string, object?> { ["max-bandwidth"] = bandwidth, ["downtime-limit"] = 1 });
+        qemu.Command("migrate-set-parameters", new Dictionary<string, object?> { ["max-bandwidth"] = bandwidth, ["downtime-limit"] = 0 });
         using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         listener.Bind(new UnixDomainSocketEndPoint(socket));
         listener.Listen();
@@ -32,6 +32,25 @@ internal static class QemuStreams
         SetCapability(qemu, capability, false);
         File.Delete(socket);
         return path;
+    }
+
+    /// <summary>Stops the guest once some of its pages were sent again, so that the migration can end.</summary>
+    public static void StopWhenPagesComeAgain(QemuMachine qemu, string? capability)
+    {
+        for (var waited = System.Diagnostics.Stopwatch.StartNew(); waited.Elapsed < Patience && !CameAgain(qemu, capability) && IsActive(qemu);)
+            Thread.Sleep(20);
+        qemu.Command("stop");
+
+        static bool IsActive(QemuMachine qemu) => qemu.Command("query-migrate").TryGetProperty("status", out var status) && status.GetString() is "setup" or "active" or "device";
+    }
+
+    /// <summary>True when a migration has sent pages again: as changes where it can.</summary>
+    public static bool CameAgain(QemuMachine qemu, string? capability)
+    {
+        var state = qemu.Command("query-migrate");
+        return capability == "xbzrle"
+            ? state.TryGetProperty("xbzrle-cache", out var cache) && cache.GetProperty("pages").GetUInt64() > 0
+            : state.TryGetProperty("ram", out var ram) && ram.GetProperty("dirty-sync-count").GetUInt64() >= 5;
     }
 
     /// <summary>Starts another QEMU that takes a stream in, and does not run it.</summary>

@@ -74,8 +74,8 @@ public sealed class HostileMemoryTests
             var process = windows.Layouts.Process;
             int[] fields =
             [
-                process.ActiveProcessLinks, process.ActiveProcessLinks + 8, process.KernelThreadListHead, process.ProfileListHead, process.SeAuditImageFileName,
-                process.Peb, process.Session!.Value, process.DirectoryTableBase,
+                process.ActiveProcessLinks, process.ActiveProcessLinks + 8, process.KernelThreadListHead!.Value, process.ProfileListHead!.Value, process.SeAuditImageFileName!.Value,
+                process.Peb!.Value, process.Session!.Value, process.DirectoryTableBase,
             ];
             for (var i = random.Next(1, 12); i > 0; i--)
             {

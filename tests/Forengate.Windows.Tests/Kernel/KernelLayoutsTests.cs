@@ -32,7 +32,7 @@ public sealed class KernelLayoutsTests
         foreach (var build in TestProfiles.Builds)
         {
             var layout = KernelLayouts.Resolve(TestProfiles.Of(build).Profile, out _)!.Process;
-            Assert.InRange(layout.Length, layout.ExitTime + 8, TestProfiles.Of(build).Profile.SizeOf(KernelStruct.EPROCESS)!.Value);
+            Assert.InRange(layout.Length, layout.ExitTime!.Value + 8, TestProfiles.Of(build).Profile.SizeOf(KernelStruct.EPROCESS)!.Value);
         }
     }
 }

@@ -98,18 +98,18 @@ internal sealed class SmallWindows : IDisposable
             _nextUserTable += 0x8000;
         Put(at + (ulong)layout.HeaderType, 3UL | (0x2EUL << 16));
         PutList(at + (ulong)layout.HeaderWaitListHead);
-        PutList(at + (ulong)layout.ProfileListHead);
+        PutList(at + (ulong)layout.ProfileListHead!.Value);
         Put(at + (ulong)layout.DirectoryTableBase, own | 2);
         Put(at + (ulong)layout.UniqueProcessId, id);
-        Put(at + (ulong)layout.InheritedFromUniqueProcessId, parent);
-        Put(at + (ulong)layout.CreateTime, created);
-        Put(at + (ulong)layout.ExitTime, exited);
-        Put32(at + (ulong)layout.ActiveThreads, threads);
+        Put(at + (ulong)layout.InheritedFromUniqueProcessId!.Value, parent);
+        Put(at + (ulong)layout.CreateTime!.Value, created);
+        Put(at + (ulong)layout.ExitTime!.Value, exited);
+        Put32(at + (ulong)layout.ActiveThreads!.Value, threads);
         var name = path[(path.LastIndexOf('\\') + 1)..];
         PutBytes(at + (ulong)layout.ImageFileName, Encoding.ASCII.GetBytes(name.PadRight(15, '\0')[..15]));
         if (path.Contains('\\'))
         {
-            Put(at + (ulong)layout.SeAuditImageFileName, at + 0x2000);
+            Put(at + (ulong)layout.SeAuditImageFileName!.Value, at + 0x2000);
             PutString(at + 0x2000, at + 0x2010, path);
         }
         if (threads > 0)
@@ -117,14 +117,14 @@ internal sealed class SmallWindows : IDisposable
             // One thread, which points back.
             var thread = at + 0x1800;
             var entry = thread + (ulong)Layouts.Thread.KernelThreadListEntry;
-            PutLinks(at + (ulong)layout.KernelThreadListHead, entry, entry);
-            PutLinks(entry, at + (ulong)layout.KernelThreadListHead, at + (ulong)layout.KernelThreadListHead);
+            PutLinks(at + (ulong)layout.KernelThreadListHead!.Value, entry, entry);
+            PutLinks(entry, at + (ulong)layout.KernelThreadListHead!.Value, at + (ulong)layout.KernelThreadListHead!.Value);
             Put(thread + (ulong)Layouts.Thread.Process, at);
             Put(thread + (ulong)Layouts.Thread.AttachedProcess, at);
         }
         else
         {
-            PutList(at + (ulong)layout.KernelThreadListHead);
+            PutList(at + (ulong)layout.KernelThreadListHead!.Value);
         }
         if (commandLine is not null)
             PutUserMemory(at, own, commandLine);
@@ -229,7 +229,7 @@ internal sealed class SmallWindows : IDisposable
         if (Processes.Count > 0)
             Put(prcb + (ulong)layout.CurrentThread, Processes[^1] + 0x1800);
         if (layout.Context is { } context)
-            Put(prcb + (ulong)context, prcb + (ulong)layout.ProcessorState + (ulong)layout.StateContextFrame);
+            Put(prcb + (ulong)context, prcb + (ulong)layout.ProcessorState!.Value + (ulong)layout.StateContextFrame!.Value);
         for (var vector = 0; vector < 32; vector++)
         {
             var handler = Base + CodeRva + ((ulong)vector * 0x10);
@@ -244,7 +244,7 @@ internal sealed class SmallWindows : IDisposable
         const ulong peb = 0x7FF_0000_0000;
         var frame = _nextFrame;
         _nextFrame += 0x1000;
-        Put(eprocess + (ulong)Layouts.Process.Peb, peb);
+        Put(eprocess + (ulong)Layouts.Process.Peb!.Value, peb);
         Memory.Put(table + (((peb >> 39) & 511) * 8), (table + 0x1000) | 7);
         Memory.Put(table + 0x1000 + (((peb >> 30) & 511) * 8), (table + 0x2000) | 7);
         Memory.Put(table + 0x2000 + (((peb >> 21) & 511) * 8), (table + 0x3000) | 7);

@@ -70,7 +70,7 @@ public sealed class SpoiltTwinTests
         Assert.InRange(listing.Items.Count, 0, 5000);
     }
 
-    private static void Spoil(ChangedMemory memory, List<ulong> places, Random random)
+    internal static void Spoil(ChangedMemory memory, List<ulong> places, Random random)
     {
         for (var i = random.Next(1, 30); i > 0; i--)
         {
@@ -96,7 +96,7 @@ public sealed class SpoiltTwinTests
     }
 
     /// <summary>Qwords that a reader follows: the fields of every EPROCESS, the globals, the tables from System's top table down.</summary>
-    private static List<ulong> Places(JsonElement truth, View view)
+    internal static List<ulong> Places(JsonElement truth, View view)
     {
         var places = new List<ulong>();
         foreach (var process in truth.GetProperty("processes").EnumerateArray())

@@ -209,7 +209,7 @@ public sealed class TwinTests
         Assert.Equal(truth.GetProperty("memory").GetProperty("numberOfPages").GetUInt32(), system.SharedData.NumberOfPhysicalPages);
     }
 
-    private static void Compare(JsonElement expected, Process process)
+    internal static void Compare(JsonElement expected, Process process)
     {
         Assert.Equal(expected.GetProperty("pid").GetUInt64(), process.Id);
         Assert.Equal(expected.GetProperty("parentPid").GetUInt64(), process.ParentId);
@@ -230,7 +230,7 @@ public sealed class TwinTests
         Assert.Equal(TwinImage.Hex(expected.GetProperty("peb")), process.Peb?.Value ?? 0);
     }
 
-    private static void Compare(IEnumerable<JsonElement> expected, IReadOnlyList<Driver> drivers)
+    internal static void Compare(IEnumerable<JsonElement> expected, IReadOnlyList<Driver> drivers)
     {
         var truth = expected.OrderBy(d => TwinImage.Hex(d.GetProperty("base"))).ToList();
         Assert.Equal(truth.Count, drivers.Count);

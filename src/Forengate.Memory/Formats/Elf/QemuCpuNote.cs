@@ -17,6 +17,9 @@ public static class QemuCpuNote
     private const int SegmentSize = 24;
     private const int SegmentLimitAt = 4;
     private const int SegmentFlagsAt = 8;
+
+    /// <summary>For TR and LDTR, QEMU keeps the descriptor's whole upper half; the rest of it is base and limit.</summary>
+    private const uint AttributeBits = 0x00FF_FF00;
     private const int SegmentBaseAt = 16;
     private const int ControlAt = SegmentsAt + (10 * SegmentSize);
     private const int KernelGsBaseAt = ControlAt + (5 * 8);
@@ -159,7 +162,7 @@ public static class QemuCpuNote
             (ushort)BinaryPrimitives.ReadUInt32LittleEndian(at),
             BinaryPrimitives.ReadUInt64LittleEndian(at[SegmentBaseAt..]),
             BinaryPrimitives.ReadUInt32LittleEndian(at[SegmentLimitAt..]),
-            BinaryPrimitives.ReadUInt32LittleEndian(at[SegmentFlagsAt..]));
+            BinaryPrimitives.ReadUInt32LittleEndian(at[SegmentFlagsAt..]) & AttributeBits);
     }
 
     private static DescriptorTableRegister Table(ReadOnlySpan<byte> note, int index)

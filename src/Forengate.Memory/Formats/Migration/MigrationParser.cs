@@ -78,7 +78,7 @@ internal sealed class MigrationParser
         var head = input.Peek(1);
         if (head.Length == 0)
         {
-            Stream.Damage.Add($"the stream ends at 0x{at:x} without its end mark: was it cut off, or still being written?");
+            Stream.AddDamage($"the stream ends at 0x{at:x} without its end mark: was it cut off, or still being written?");
             return false;
         }
         switch (head[0])
@@ -103,9 +103,11 @@ internal sealed class MigrationParser
                 return true;
             case MigrationLayout.EndOfFile:
                 Stream.Ended = true;
+                if (Stream.Descriptions is null && input.Peek(2) is [_, MigrationLayout.Description])
+                    Stream.AddDamage($"the description of the devices, at 0x{at + 1:x}, is cut off or broken: the CPUs' registers can't be located");
                 return false;
             default:
-                Stream.Damage.Add($"at 0x{at:x} stands 0x{head[0]:x2}, which begins no section: the stream is damaged from there on");
+                Stream.AddDamage($"at 0x{at:x} stands 0x{head[0]:x2}, which begins no section: the stream is damaged from there on");
                 went = false;
                 return true;
         }
@@ -115,7 +117,7 @@ internal sealed class MigrationParser
     {
         if (!input.TryReadUInt32(out var length) || length > LongestMachine || input.Peek((int)length) is var name && name.Length < length)
             return Broken($"the configuration section at 0x{input.Position:x} claims a machine type of {length} bytes: the stream is damaged");
-        Stream.Machine = Encoding.Latin1.GetString(name);
+        Stream.Machine = MigrationStream.Printable(Encoding.Latin1.GetString(name));
         input.Skip((int)length);
         while (input.Peek(1) is [MigrationLayout.Subsection])
         {
@@ -374,7 +376,7 @@ internal sealed class MigrationParser
 
     private bool Broken(string what)
     {
-        Stream.Damage.Add(what);
+        Stream.AddDamage(what);
         return false;
     }
 }

@@ -37,6 +37,12 @@ internal sealed class MigrationStream
 
     public List<string> Remarks { get; } = [];
 
+    /// <summary>Adds a line to <see cref="Damage"/>; what the stream put into it can't end the line or command a terminal.</summary>
+    public void AddDamage(string what) => Damage.Add(Printable(what));
+
+    /// <summary>Text of the stream's with a question mark for each control character.</summary>
+    public static string Printable(string text) => text.Any(char.IsControl) ? string.Concat(text.Select(character => char.IsControl(character) ? '?' : character)) : text;
+
     /// <summary>Pages that came compressed.</summary>
     public long DeflatedPages { get; set; }
 

@@ -154,7 +154,7 @@ internal sealed class RamSection
             var at = input.Position;
             if (!input.TryReadName(out var name) || !input.TryReadUInt64(out var length))
                 return Broken($"the stream ends within its list of RAM blocks, at 0x{at:x}");
-            if (name.Length == 0 || length > left || (length & MigrationLayout.FlagsMask) != 0 || _byName.ContainsKey(name))
+            if (name.Length == 0 || name.Any(char.IsControl) || length > left || (length & MigrationLayout.FlagsMask) != 0 || _byName.ContainsKey(name))
                 return Broken($"the RAM block at 0x{at:x} ('{name}', 0x{length:x} bytes) does not fit its list: the stream is damaged from there on");
             if (_stream.Blocks.Count == _limits.Blocks)
                 throw new ImageFormatException($"the migration stream has more than {_limits.Blocks} RAM blocks, the bound set for it");
@@ -213,7 +213,7 @@ internal sealed class RamSection
 
     private bool Broken(string what)
     {
-        _stream.Damage.Add(what);
+        _stream.AddDamage(what);
         return false;
     }
 }
