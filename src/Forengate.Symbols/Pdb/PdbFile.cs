@@ -102,7 +102,8 @@ public sealed class PdbFile : ISymbolTables, IDisposable
     {
         try
         {
-            using var file = MsfFile.Open(new PdbBytes(path), path, SymbolLimits.Default);
+            using var all = new PdbBytes(path);
+            using var file = MsfFile.Open(all, path, SymbolLimits.Default);
             if (file.Read(InfoStream, PdbInfo.HeaderLength) is not { } bytes || PdbInfo.Read(bytes) is not { } info)
                 return null;
             var dbi = file.Read(DbiStreamNumber, DbiStream.HeaderLength) is { } header ? DbiStream.Read(header, []) : null;

@@ -1,12 +1,13 @@
 namespace Forengate.Symbols;
 
 /// <summary>
-/// A folder of symbol files. First the places where a symbol store and Volatility keep the file of a kernel are looked at; then every symbol file below the folder is asked whose it is.
+/// A folder of symbol files; safe for concurrent use. First the places where a symbol store and Volatility keep the file of a kernel are looked at; then every symbol file below the folder is asked whose it is.
 /// </summary>
 internal sealed class FolderProfileSource(string folder, SymbolLimits limits) : ProfileSource
 {
     private static readonly string[] Endings = [".pdb", ".json", ".json.xz", ".json.zst", ".pack"];
 
+    private readonly Lock _lock = new();
     private readonly Dictionary<(Guid Guid, uint Age), string> _files = [];
     private readonly List<ProfilePack> _packs = [];
     private readonly Dictionary<string, ProfileSource> _opened = new(StringComparer.Ordinal);
@@ -20,12 +21,21 @@ internal sealed class FolderProfileSource(string folder, SymbolLimits limits) : 
     {
         get
         {
-            Index();
-            return _packs;
+            lock (_lock)
+            {
+                Index();
+                return _packs;
+            }
         }
     }
 
     public override KernelProfile? Find(CodeViewRecord symbols, out string tried)
+    {
+        lock (_lock)
+            return Search(symbols, out tried);
+    }
+
+    private KernelProfile? Search(CodeViewRecord symbols, out string tried)
     {
         foreach (var path in UsualPlaces(symbols))
         {

@@ -24,7 +24,7 @@ public sealed record SymbolLimits
     public int MaxDepth { get; init; } = 48;
 
     /// <summary>Bytes of an ISF file, unpacked.</summary>
-    public long MaxJsonLength { get; init; } = 512L << 20;
+    public long MaxJsonLength { get; init; } = 128L << 20;
 
     /// <summary>Bytes of one name or number in an ISF file.</summary>
     public int MaxJsonToken { get; init; } = 1 << 20;
