@@ -19,6 +19,10 @@ internal static class MakeVerb
           --processes N     1 to 5000 (40)          --threads N        most a process has (4)
           --drivers N       2 to 200 (60)           --kva on|off       (on)       --kdbg plain|encoded (encoded)
           --hidden N        processes unlinked (1)  --hidden-drivers N (1)        --exited N (2)       --spare N (4)
+          --levels 4|5      of page tables; 5 with CR4.LA57, from build 20348 on (4)
+          --free PAGES      free with stale content (256)   --standby PAGES (512)   --modified PAGES (64)   of files
+          --hot PAGES       a power of two: 'twin send DIR hot' has CPU 0 write the rising counter into page (counter mod PAGES) of them (0)
+          --zeroed PAGES    most that are zeroed, the rest is held by a driver (all)
           --fill PERCENT    of free RAM (0)         --bugcheck CODE,P1,P2,P3,P4   (hex)
           --note            the dump header that virtio-win's fwcfg driver leaves for QEMU's win-dmp; start it with --vmcoreinfo
           --shuffle SEED    fields of the kernel's private structures and its globals lie elsewhere: a kernel no table knows; truth.json has the layouts
@@ -99,7 +103,13 @@ internal static class MakeVerb
         "--hidden-drivers" => options with { HiddenDrivers = (int)Number(name, value) },
         "--exited" => options with { ExitedProcesses = (int)Number(name, value) },
         "--spare" => options with { SpareProcesses = (int)Number(name, value) },
+        "--free" => options with { FreePages = (int)Number(name, value) },
+        "--standby" => options with { StandbyPages = (int)Number(name, value) },
+        "--modified" => options with { ModifiedPages = (int)Number(name, value) },
+        "--hot" => options with { HotPages = (int)Number(name, value) },
+        "--zeroed" => options with { ZeroedPages = (int)Number(name, value) },
         "--fill" => options with { FillPercent = (int)Number(name, value) },
+        "--levels" => options with { Levels = (int)Number(name, value) },
         "--shuffle" => options with { Shuffle = Number(name, value) },
         "--bugcheck" => options with { Bugcheck = ParseBugcheck(name, value) },
         _ => throw new UsageException($"{name} is no option of 'twin make'"),
@@ -110,6 +120,7 @@ internal static class MakeVerb
         Directory.CreateDirectory(folder);
         using (var truth = File.Create(Path.Combine(folder, "truth.json")))
             JsonSerializer.Serialize(truth, TruthBuilder.Build(image), TruthJson.Readable.TruthDocument);
+        File.WriteAllBytes(Path.Combine(folder, TruthBuilder.PageFramesFile), image.Frames.States);
         SavedPlan.Save(image.Plan, folder);
         if (raw)
             WriteRaw(image.Plan, Path.Combine(folder, "memory.raw"));

@@ -11,6 +11,8 @@ try
     {
         case ["make", .. var rest]:
             return MakeVerb.Run(rest);
+        case ["pdb", .. var rest]:
+            return PdbVerb.Run(rest);
         case ["builds"]:
             BuildsVerb.Run();
             return 0;
@@ -20,7 +22,7 @@ try
         case [var verb, ..] when MachineVerbs.Knows(verb):
             return MachineVerbs.Run(args);
         default:
-            Console.Error.WriteLine("twin VERB …\n\n" + MakeVerb.Usage + "\n" + MachineVerbs.Usage + "\ntwin builds\ntwin tables FOLDER");
+            Console.Error.WriteLine("twin VERB …\n\n" + MakeVerb.Usage + "\n" + MachineVerbs.Usage + "\n" + PdbVerb.Usage + "\ntwin builds\ntwin tables FOLDER");
             return WrongUsage;
     }
 }

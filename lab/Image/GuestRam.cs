@@ -32,6 +32,9 @@ internal sealed class GuestRam
     public bool Contains(ulong address, ulong length) =>
         address < LowSize ? length <= LowSize - address : address >= HighBase && address - HighBase < HighSize && length <= HighSize - (address - HighBase);
 
+    /// <summary>Place of a page among all of RAM, holes left out.</summary>
+    public int PageIndex(ulong address) => (int)(Offset(address, 1) / PageSize);
+
     /// <summary>Bytes to read, all in one page.</summary>
     public ReadOnlySpan<byte> Read(ulong address, int length) => Slice(Offset(address, length), length).Span;
 

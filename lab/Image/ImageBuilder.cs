@@ -7,6 +7,8 @@ namespace Forengate.Lab.Image;
 internal sealed class ImageBuilder
 {
     private const int MostSegments = 48;
+    /// <summary>Windows Server 2022 was the first with five levels (Lenovo Press LP1911, 2024).</summary>
+    private const int FirstFiveLevelBuild = 20348;
     private const ulong LargePage = 0x200000;
     private readonly TwinOptions _options;
     private readonly KernelTables _tables;
@@ -24,8 +26,8 @@ internal sealed class ImageBuilder
         _random = new SeededRandom(options.Seed * 1_000_003 + (ulong)tables.Family);
         _ram = new GuestRam(options.MemorySize, options.EffectiveLowSize);
         _memory = new PhysicalAllocator(_ram, _random);
-        _pageTables = new PageTables(_memory);
-        _layout = new KernelLayout(tables.Family, _random);
+        _pageTables = new PageTables(_memory, options.Levels);
+        _layout = new KernelLayout(tables.Family, _random, options.Levels);
         // Boot takes the system's PML4 from the first pages above 1 MiB; real ones are seen at 0x187000 (7) and 0x1a7000 to 0x1ad000 (later).
         var root = tables.Family < 9200 ? 0x187000UL : 0x1A7000 + _random.Next(7) * GuestRam.PageSize;
         _system = new AddressSpace(_memory, _pageTables, root);
@@ -36,6 +38,8 @@ internal sealed class ImageBuilder
     public static TwinImage Build(TwinOptions options, KernelTables tables, Func<GuestCodeAddresses, GuestCodeImage> assemble)
     {
         options.Check();
+        if (options.Levels == 5 && tables.Family < FirstFiveLevelBuild)
+            throw new ImageException($"Windows {tables.Build.Version} has no five-level paging: builds from {FirstFiveLevelBuild} (Server 2022) on do");
         if (options.Shuffle is { } seed)
             tables = LayoutShuffle.Apply(tables, seed);
         else if (options.HideBuild)
@@ -82,7 +86,8 @@ internal sealed class ImageBuilder
         SetGlobals(kernel, processes[0], idle, block, cidTable, pfn, runs);
         var busy = running.Select(r => r.Process.Plan.Pid).ToHashSet();
         var (commandTable, commands) = new CommandWriter(_tables, _system, pool, kernel, processBuilder.Handles, idEntries).Write(processes, busy);
-        var addresses = CodeAddresses(kernel, pool.AllocatePages(GuestRam.PageSize), commandTable);
+        var hot = HotArea.Reserve(_system, ptes, _options.HotPages);
+        var addresses = CodeAddresses(kernel, pool.AllocatePages(GuestRam.PageSize), commandTable, hot);
         var code = assemble(addresses);
         PlaceCode(addresses, code, running);
         var cpus = new CpuStart[_options.CpuCount];
@@ -99,6 +104,7 @@ internal sealed class ImageBuilder
             ? CrashDumpNote.Write(new TwinParts(_tables, _system, kernel, pool, ptes, kdbg, shared, runs, pfn, _options.CpuCount), processes[0].Dtb)
             : null;
         Fill();
+        var frames = PageFrames.Write(new PageFrameParts(_options, _tables, _system, _layout, kernel, pool, runs, processes.Where(p => p.Root != _system.Root).Select(p => p.Root), pfn));
         var plan = new BootPlan
         {
             MemorySize = _ram.Size, LowSize = _ram.LowSize, Cpus = cpus, Segments = _ram.Segments(MostSegments), Code = addresses, VmCoreInfo = note?.ForMachine,
@@ -107,7 +113,7 @@ internal sealed class ImageBuilder
         {
             Options = _options, Tables = _tables, Plan = plan, Ram = _ram, System = _system, Layout = _layout, Kernel = kernel, SystemDtb = processes[0].Dtb, BuildLab = lab, BuildLabEx = labEx, Kdbg = kdbg,
             Shared = shared, Runs = runs, Processors = processors, Running = running, Drivers = drivers, Idle = idle, Processes = processes, Commands = commands, Objects = objects, Pool = pool, PfnDatabase = pfn,
-            Note = note,
+            Note = note, Frames = frames, Hot = hot,
         };
     }
 
@@ -128,7 +134,7 @@ internal sealed class ImageBuilder
         }
     }
 
-    /// <summary>_MMPFN for each page of RAM, in large pages, zero but for being there.</summary>
+    /// <summary>Room for the _MMPFN of each page, in large pages; <see cref="PageFrames"/> fills it when all else is there.</summary>
     private ulong MapPfnDatabase(IReadOnlyList<PhysicalRun> runs)
     {
         var size = (ulong)_tables.SizeOf("_MMPFN");
@@ -219,7 +225,7 @@ internal sealed class ImageBuilder
         var userEnd = _tables.Family < 9200 ? 0x7FF_FFFF0000UL : 0x7FFF_FFFF0000UL;
         kernel.SetU64("MmUserProbeAddress", userEnd);
         kernel.SetU64("MmHighestUserAddress", userEnd - 1);
-        kernel.SetU64("MmSystemRangeStart", _tables.Family < 9200 ? 0xFFFF0800_00000000 : 0xFFFF8000_00000000);
+        kernel.SetU64("MmSystemRangeStart", _options.Levels == 5 ? 0xFF000000_00000000 : _tables.Family < 9200 ? 0xFFFF0800_00000000 : 0xFFFF8000_00000000);
         foreach (var list in new[] { "KeBugCheckCallbackListHead", "ExpSystemResourcesList", "IopErrorLogListHead", "MmLoadedUserImageList" })
             kernel.EmptyList(list, optional: true);
         if (_options.Bugcheck is not { } bugcheck)
@@ -232,13 +238,14 @@ internal sealed class ImageBuilder
         }
     }
 
-    private GuestCodeAddresses CodeAddresses(KernelImage kernel, ulong counter, ulong commands)
+    private GuestCodeAddresses CodeAddresses(KernelImage kernel, ulong counter, ulong commands, HotArea? hot)
     {
         var entry = kernel.AddressOf(_options.KvaShadow ? "KiSystemCall64Shadow" : "KiSystemCall64");
         return new GuestCodeAddresses
         {
             KernelLoop = kernel.AddressOf("KiIdleLoop"), SystemCallEntry = entry, EntryBody = entry + 0x100, UserLoop = UserSpace.HostImage + 0x1000, CounterPage = counter, CommandTable = commands,
             KpcrScratch = (uint)_tables.OffsetOf("_KPCR", "Prcb.UserRspShadow"), KpcrKernelCr3 = (uint)_tables.OffsetOf("_KPCR", "Prcb.KernelDirectoryTableBase"), KvaShadow = _options.KvaShadow,
+            HotArea = hot?.Va ?? 0, HotPages = _options.HotPages,
         };
     }
 

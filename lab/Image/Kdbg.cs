@@ -32,7 +32,8 @@ internal sealed class Kdbg
         BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(0x10), Tag);
         BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(0x14), (uint)size);
         U64(0x18, kernel.Base);
-        U16(0x36, 1); // PaeEnabled
+        // Bit 0 PaeEnabled, bits 2 to 5 PagingLevels, which came in the time of build 19645 ("Manganese", wdbgexts.h).
+        U16(0x36, tables.Family >= 20348 ? 1 | space.Tables.Levels << 2 : 1);
         foreach (var field in KdbgField.Code.Concat(KdbgField.Globals))
         {
             if (field.Offset + field.Width <= size && kernel.Has(field.Name))

@@ -42,6 +42,8 @@ internal sealed class KernelImage
     public ulong Base { get; }
     public uint Size { get; }
     public uint Timestamp { get; }
+    /// <summary>The kernel for five levels is a file of its own, ntkrla57.exe, loaded under the usual name.</summary>
+    public string PdbName => _space.Tables.Levels == 5 ? "ntkrla57.pdb" : "ntkrnlmp.pdb";
     public uint EntryPoint => _tables.Symbol("KiSystemStartup");
     public IReadOnlyList<PeSection> Sections { get; }
     public PeSection KvaCode => Sections.First(s => s.Name == "KVASCODE");
@@ -89,7 +91,7 @@ internal sealed class KernelImage
         var exports = _exports.Where(_tables.HasSymbol).ToDictionary(e => e, _tables.Symbol);
         var edata = Sections.First(s => s.Name == ".edata");
         var directory = PeImage.ExportDirectory(edata.Rva, "ntoskrnl.exe", Timestamp, exports);
-        var debug = PeImage.Debug(DebugDirectory, Timestamp, _tables.Build.GuidBytes(), _tables.Build.Age, "ntkrnlmp.pdb");
+        var debug = PeImage.Debug(DebugDirectory, Timestamp, _tables.Build.GuidBytes(), _tables.Build.Age, PdbName);
         var pe = new PeImage
         {
             Size = Size,

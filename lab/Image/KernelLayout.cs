@@ -6,11 +6,13 @@ namespace Forengate.Lab.Image;
 /// </summary>
 internal sealed class KernelLayout
 {
-    private const ulong Slot = 1UL << 39;
     private const ulong LargePage = 0x200000;
+    private readonly int _slotShift;
 
-    public KernelLayout(int family, SeededRandom random)
+    /// <param name="levels">With five levels a top-level slot is 256 TiB: the areas take such ones, images and fixed addresses stay in the last, where they are with four levels.</param>
+    public KernelLayout(int family, SeededRandom random, int levels)
     {
+        _slotShift = 12 + 9 * (levels - 1);
         Randomized = family >= 14393;
         if (family < 9200)
         {
@@ -70,5 +72,17 @@ internal sealed class KernelLayout
     /// <summary>Where the page-table entry of address 0 shows through the self-map: <c>MmPteBase</c>.</summary>
     public ulong PteBase => SlotBase((ulong)SelfMap);
 
-    private static ulong SlotBase(ulong slot) => 0xFFFF0000_00000000 | slot * Slot;
+    /// <summary>Where the top-level table shows through the self-map: the self-map's slot at every level.</summary>
+    public ulong TopTable
+    {
+        get
+        {
+            var at = PteBase;
+            for (var shift = _slotShift - 9; shift >= 12; shift -= 9)
+                at |= (ulong)SelfMap << shift;
+            return at;
+        }
+    }
+
+    private ulong SlotBase(ulong slot) => (ulong)((long)(slot << 55) >> 55 - _slotShift);
 }

@@ -1,10 +1,14 @@
 namespace Forengate.Lab.Image;
 
-/// <summary>Four-level page tables written into guest RAM (Intel SDM vol. 3A, 4.5).</summary>
-internal sealed class PageTables(PhysicalAllocator memory)
+/// <summary>Page tables of four or, with CR4.LA57, five levels, written into guest RAM (Intel SDM vol. 3A, 4.5).</summary>
+internal sealed class PageTables(PhysicalAllocator memory, int levels)
 {
+    /// <summary>Levels at which an entry may map a page itself: 4 KiB, 2 MiB, 1 GiB.</summary>
+    private const int LeafLevels = 3;
     private const ulong LargeMask = 0x1F_FFFF;
     private readonly GuestRam _ram = memory.Ram;
+
+    public int Levels => levels;
 
     /// <summary>Physical pages that hold tables, so that a truth can tell them from data.</summary>
     public int TablePages { get; private set; }
@@ -23,7 +27,7 @@ internal sealed class PageTables(PhysicalAllocator memory)
     public void SetEntry(ulong root, ulong va, ulong value) => _ram.WriteU64(Slot(root, va, 0), value);
 
     /// <summary>Makes sure that the top-level entry for an address exists, so that every process made later shares what lies under it.</summary>
-    public void Reserve(ulong root, ulong va) => Slot(root, va, 2);
+    public void Reserve(ulong root, ulong va) => Slot(root, va, levels - 2);
 
     public static int Index(ulong va, int level) => (int)(va >> (12 + 9 * level)) & 0x1FF;
 
@@ -34,12 +38,12 @@ internal sealed class PageTables(PhysicalAllocator memory)
         pa = 0;
         pageSize = 0;
         var table = root & Pte.AddressMask;
-        for (var level = 3; level >= 0; level--)
+        for (var level = levels - 1; level >= 0; level--)
         {
             var entry = _ram.ReadU64(table + (ulong)Index(va, level) * 8);
             if ((entry & Pte.Valid) == 0)
                 return false;
-            if (level == 0 || (entry & Pte.Large) != 0 && level < 3)
+            if (level == 0 || (entry & Pte.Large) != 0 && level < LeafLevels)
             {
                 pageSize = 1UL << (12 + 9 * level);
                 pa = (entry & Pte.AddressMask & ~(pageSize - 1)) | va & (pageSize - 1);
@@ -52,11 +56,11 @@ internal sealed class PageTables(PhysicalAllocator memory)
         return false;
     }
 
-    /// <summary>Address of the entry for <paramref name="va"/> at a level (0 = PTE, 1 = PDE, 2 = PDPTE); missing tables above are made.</summary>
+    /// <summary>Address of the entry for <paramref name="va"/> at a level (0 = PTE, 1 = PDE, 2 = PDPTE, 3 = PML4E); missing tables above are made.</summary>
     private ulong Slot(ulong root, ulong va, int leaf)
     {
         var table = root & Pte.AddressMask;
-        for (var level = 3; level > leaf; level--)
+        for (var level = levels - 1; level > leaf; level--)
         {
             var slot = table + (ulong)Index(va, level) * 8;
             var entry = _ram.ReadU64(slot);

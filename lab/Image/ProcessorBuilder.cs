@@ -16,9 +16,9 @@ internal sealed class ProcessorBuilder(ProcessParts parts, TwinOptions options)
     private readonly KernelTables _tables = parts.Tables;
 
     /// <summary>
-    /// DE PSE PAE MCE PGE OSFXSR OSXMMEXCPT; OSXSAVE from 8 on; PCIDE with KVA shadow on processors that have PCIDs (the lab's model); SMEP is left out because the twin's processor has none.
+    /// LA57 with five levels; DE PSE PAE MCE PGE OSFXSR OSXMMEXCPT; OSXSAVE from 8 on; PCIDE with KVA shadow on processors that have PCIDs (the lab's model); SMEP is left out because the twin's processor has none.
     /// </summary>
-    private ulong Cr4 => 0x6F8UL | (_tables.Family >= 9200 ? 0x40000UL : 0) | (options.KvaShadow ? 0x20000UL : 0);
+    private ulong Cr4 => 0x6F8UL | (_tables.Family >= 9200 ? 0x40000UL : 0) | (options.KvaShadow ? 0x20000UL : 0) | (options.Levels == 5 ? 0x1000UL : 0);
 
     public ProcessorBlock Reserve(int number)
     {

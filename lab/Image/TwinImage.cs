@@ -28,5 +28,7 @@ internal sealed record TwinImage
     public required ObjectTypes Objects { get; init; }
     public required KernelPool Pool { get; init; }
     public required ulong PfnDatabase { get; init; }
+    public required PageFrames Frames { get; init; }
+    public HotArea? Hot { get; init; }
     public CrashDumpNote? Note { get; init; }
 }

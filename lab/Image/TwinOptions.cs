@@ -32,6 +32,8 @@ internal sealed record TwinOptions
     /// <summary>Most threads a process has.</summary>
     public int Threads { get; init; } = 4;
     public int Drivers { get; init; } = 60;
+    /// <summary>Levels of the page tables: 4, or 5 with CR4.LA57.</summary>
+    public int Levels { get; init; } = 4;
     /// <summary>Null takes what such a Windows does by default on a PC of its time: on.</summary>
     public bool KvaShadow { get; init; } = true;
     public bool KdbgEncoded { get; init; } = true;
@@ -39,7 +41,17 @@ internal sealed record TwinOptions
     public int HiddenDrivers { get; init; } = 1;
     public int ExitedProcesses { get; init; } = 2;
     public int SpareProcesses { get; init; } = 4;
-    /// <summary>Percent of free RAM that is filled with seeded data.</summary>
+    /// <summary>Pages on Windows' free list, which hold what is left of their last use.</summary>
+    public int FreePages { get; init; } = 256;
+    /// <summary>Pages of files, unchanged and out of every working set.</summary>
+    public int StandbyPages { get; init; } = 512;
+    /// <summary>Pages of files still to be written.</summary>
+    public int ModifiedPages { get; init; } = 64;
+    /// <summary>Most pages on the zeroed list; what is left is held by a driver. Null: all that is left is zeroed.</summary>
+    public int? ZeroedPages { get; init; }
+    /// <summary>Pages that the guest writes to without pause when told to: a power of two, 0 for none.</summary>
+    public int HotPages { get; init; }
+    /// <summary>Percent of free RAM that is filled with seeded data; a driver holds these pages.</summary>
     public int FillPercent { get; init; }
     public Bugcheck? Bugcheck { get; init; }
     /// <summary>A driver in the guest has left a dump header for QEMU's win-dmp.</summary>
@@ -64,12 +76,15 @@ internal sealed record TwinOptions
     {
         Require(MemorySize is >= 128 * MiB and <= 8192 * MiB && MemorySize % (2 * MiB) == 0, "memory must be 128 to 8192 MiB, an even number");
         Require(EffectiveLowSize >= 64 * MiB && EffectiveLowSize <= 0xE000_0000 && EffectiveLowSize % (2 * MiB) == 0, "memory below the hole must be 64 to 3584 MiB, an even number");
+        Require(Levels is 4 or 5, "4 or 5 levels of page tables");
         Require(CpuCount is >= 1 and <= 64, "1 to 64 CPUs");
         Require(Processes is >= 1 and <= 5000, "1 to 5000 processes");
         Require(Threads is >= 1 and <= 64, "1 to 64 threads a process");
         Require(Drivers is >= 2 and <= 200, "2 to 200 drivers");
         Require(HiddenProcesses is >= 0 and <= 64 && SpareProcesses is >= 0 and <= 64 && HiddenDrivers is >= 0 and <= 16, "0 to 64 hidden and spare processes, 0 to 16 hidden drivers");
         Require(ExitedProcesses is >= 0 and <= 64, "0 to 64 exited processes");
+        Require(FreePages is >= 0 and <= 1 << 21 && StandbyPages is >= 0 and <= 1 << 21 && ModifiedPages is >= 0 and <= 1 << 21 && ZeroedPages is null or >= 0, "0 to 2097152 free, standby and modified pages");
+        Require(HotPages == 0 || HotPages is > 0 and <= 1 << 16 && (HotPages & HotPages - 1) == 0, "the hot area must have a power of two of pages, 65536 at most");
         Require(FillPercent is >= 0 and <= 100, "0 to 100 percent fill");
     }
 

@@ -108,6 +108,12 @@ public sealed record GuestCodeAddresses
     public required uint KpcrKernelCr3 { get; init; }
 
     public required bool KvaShadow { get; init; }
+
+    /// <summary>Kernel VA of the hot area, 0 for none: while it is switched on, each bump of the rising counter writes it to page (counter mod <see cref="HotPages"/>) of the area.</summary>
+    public ulong HotArea { get; init; }
+
+    /// <summary>Pages of the hot area, a power of two.</summary>
+    public int HotPages { get; init; }
 }
 
 /// <summary>
@@ -115,7 +121,8 @@ public sealed record GuestCodeAddresses
 /// Layout in guest memory (little endian): u32 magic 'TWCM' (0x4D435754), u32 count, then one 64-byte entry a command:
 /// u32 kind (1 = insert list entry at tail, 2 = remove list entry), u32 number of qword writes that follow the list step (0..6 pairs do not fit here: they lie at WritesVa),
 /// u64 ListHead VA, u64 Entry VA, u64 WritesVa (array of {u64 VA, u64 value}), u64 state (guest sets 1 when done), 16 bytes zero.
-/// Over COM1: host sends 'C' + two hex digits (command index) + newline; guest answers "OK xx\n" or "ER xx\n"; host sends 'P' + newline, guest answers "TWIN\n".
+/// Over COM1: host sends 'C' + two hex digits (command index) + newline; guest answers "OK xx\n" or "ER xx\n"; host sends 'P' + newline, guest answers "TWIN\n";
+/// host sends 'H' + '1' or '0' + newline: the hot area is switched on or off, "OK 01" or "OK 00" (or "ER", where there is none).
 /// </summary>
 public static class CommandTable
 {

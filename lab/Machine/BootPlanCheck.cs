@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Forengate.Lab.Machine;
 
 /// <summary>Refuses plans that would end in a triple fault or a silent lie, with the reason.</summary>
@@ -27,14 +29,18 @@ internal static class BootPlanCheck
         }
         if (plan.VmCoreInfo is { } note)
             Require(InRam(plan, note.Address, note.Size), $"the vmcoreinfo note at 0x{note.Address:X} lies outside RAM");
+        Require(plan.Code.HotPages == 0 || BitOperations.IsPow2(plan.Code.HotPages), $"a hot area of {plan.Code.HotPages} pages: it must be a power of two");
         for (var i = 0; i < plan.Cpus.Count; i++)
             Check(plan, plan.Cpus[i], i);
     }
 
+    /// <summary>Whether the CPUs walk five levels of page tables.</summary>
+    public static bool HasFiveLevels(BootPlan plan) => (plan.Cpus[0].Cr4 & Cr4La57) != 0;
+
     private static void Check(BootPlan plan, CpuStart cpu, int index)
     {
         Require(cpu.Index == index, $"CPU {cpu.Index} stands at place {index}");
-        Require((cpu.Cr4 & Cr4La57) == 0, $"CPU {index} wants 5-level paging, the ROM has 4 levels");
+        Require(((cpu.Cr4 ^ plan.Cpus[0].Cr4) & Cr4La57) == 0, $"CPU {index} and CPU 0 disagree about five-level paging, which is chosen before long mode");
         Require(cpu.Xmm6To9 is null or { Length: 64 }, $"CPU {index} has {cpu.Xmm6To9?.Length} bytes for XMM6 to XMM9, 64 are needed");
         PageTable(plan, cpu.Cr3);
         PageTable(plan, cpu.KernelCr3);

@@ -10,9 +10,9 @@ namespace Forengate.Lab.Machine;
 /// </summary>
 /// <remarks>
 /// Layout: 0x0000 real-mode entry (also where SIPI vector 0xF0 leads, through the alias below 1 MiB), 0x0080 GDT, 0x0100 32-bit code, 0x0200 64-bit code,
-/// 0x1000 PML4, 0x2000 PDPT, 0x3000 page directory, 0x4000 one <see cref="BootRecord"/> a CPU, 0xC000 data for fw_cfg,
-/// 0xFFF0 reset vector.
-/// The PML4 is the kernel half of the plan's own plus one entry that maps the ROM and the local APIC at their physical addresses: so the ROM sees GDT, TSS,
+/// 0x1000 top-level table, 0x2000 PDPT, 0x3000 page directory, 0x4000 one <see cref="BootRecord"/> a CPU, 0xC000 data for fw_cfg,
+/// 0xE000 with five levels the PML4 of the lower half, 0xFFF0 reset vector.
+/// The top-level table is the kernel half of the plan's own plus one entry that maps the ROM and the local APIC at their physical addresses: so the ROM sees GDT, TSS,
 /// counter page and guest code while it runs, and leaves through a few bytes of guest code that are mapped under the final tables too.
 /// </remarks>
 public static class BootRom
@@ -25,7 +25,7 @@ public static class BootRom
 
     private const uint Base = 0xFFFF0000;
     private const int GdtOffset = 0x80, GdtPointerOffset = 0xA8, Code32Offset = 0x100, Code64Offset = 0x200;
-    private const int Pml4Offset = 0x1000, PdptOffset = 0x2000, PdOffset = 0x3000, RecordsOffset = 0x4000, NoteDataOffset = 0xC000, ResetOffset = 0xFFF0;
+    private const int TopTableOffset = 0x1000, PdptOffset = 0x2000, PdOffset = 0x3000, RecordsOffset = 0x4000, NoteDataOffset = 0xC000, SecondTableOffset = 0xE000, ResetOffset = 0xFFF0;
     private const ushort Code32Selector = 0x08, DataSelector = 0x10, Code64Selector = 0x18;
 
     private const uint LocalApic = 0xFEE00000;
@@ -46,14 +46,14 @@ public static class BootRom
         var rom = new byte[Size];
         Place(rom, 0, 0x80, RealMode());
         WriteGdt(rom);
-        Place(rom, Code32Offset, Code64Offset - Code32Offset, ProtectedMode());
+        Place(rom, Code32Offset, Code64Offset - Code32Offset, ProtectedMode(BootPlanCheck.HasFiveLevels(plan)));
         var longMode = LongMode(plan, out var reloaded);
-        Place(rom, Code64Offset, Pml4Offset - Code64Offset, longMode);
+        Place(rom, Code64Offset, TopTableOffset - Code64Offset, longMode);
         WriteTables(rom, plan);
         foreach (var cpu in plan.Cpus)
             BootRecord.Write(rom.AsSpan(RecordsOffset + cpu.Index * BootRecord.Size, BootRecord.Size), cpu, code, reloaded);
         if (plan.VmCoreInfo is { } note)
-            Place(rom, NoteDataOffset, ResetOffset - NoteDataOffset, FirmwareConfiguration.Data(note, Base + NoteDataOffset));
+            Place(rom, NoteDataOffset, SecondTableOffset - NoteDataOffset, FirmwareConfiguration.Data(note, Base + NoteDataOffset));
         // jmp near to the real-mode entry: E9 rel16.
         rom[ResetOffset] = 0xE9;
         BinaryPrimitives.WriteInt16LittleEndian(rom.AsSpan(ResetOffset + 1), unchecked((short)-(ResetOffset + 3)));
@@ -80,16 +80,16 @@ public static class BootRom
         return Bytes(a, Base);
     }
 
-    private static byte[] ProtectedMode()
+    private static byte[] ProtectedMode(bool fiveLevels)
     {
         var a = new Assembler(32);
         a.mov(eax, DataSelector);
         a.mov(ds, ax);
         a.mov(es, ax);
         a.mov(ss, ax);
-        a.mov(eax, 0x20); // PAE
+        a.mov(eax, fiveLevels ? 0x1020 : 0x20); // PAE, LA57
         a.mov(cr4, eax);
-        a.mov(eax, Base + Pml4Offset);
+        a.mov(eax, Base + TopTableOffset);
         a.mov(cr3, eax);
         a.mov(ecx, EferMsr);
         a.mov(eax, 0x901); // NXE, LME, SCE: the kernel's tables hold no-execute bits
@@ -295,7 +295,7 @@ public static class BootRom
     private static void ClearCounters(Assembler a, ulong counterPage)
     {
         a.mov(rdi, counterPage);
-        a.mov(ecx, (GuestCode.StampOffset + GuestCode.StampCount * 8) / 8);
+        a.mov(ecx, GuestCode.HotOffset / 8 + 1);
         a.xor(eax, eax);
         a.cld();
         a.rep.stosq();
@@ -337,13 +337,19 @@ public static class BootRom
     private static void WriteTables(byte[] rom, BootPlan plan)
     {
         const ulong presentWriteAccessed = 0x23, large = 0xE3, uncached = 0x18;
-        const int pml4Half = 256;
-        var pml4 = rom.AsSpan(Pml4Offset, 0x1000);
+        const int kernelHalf = 256;
+        var top = rom.AsSpan(TopTableOffset, 0x1000);
         var kernel = BootPlanCheck.PageTable(plan, plan.Cpus[0].KernelCr3);
-        for (var i = pml4Half; i < 512; i++)
+        for (var i = kernelHalf; i < 512; i++)
         {
             var entry = BinaryPrimitives.ReadUInt64LittleEndian(kernel[(i * 8)..]);
-            BinaryPrimitives.WriteUInt64LittleEndian(pml4[(i * 8)..], (entry & 1) != 0 ? entry | 0x20 : 0);
+            BinaryPrimitives.WriteUInt64LittleEndian(top[(i * 8)..], (entry & 1) != 0 ? entry | 0x20 : 0);
+        }
+        var pml4 = top;
+        if (BootPlanCheck.HasFiveLevels(plan))
+        {
+            BinaryPrimitives.WriteUInt64LittleEndian(top, (Base + SecondTableOffset) | presentWriteAccessed);
+            pml4 = rom.AsSpan(SecondTableOffset, 0x1000);
         }
         BinaryPrimitives.WriteUInt64LittleEndian(pml4, (Base + PdptOffset) | presentWriteAccessed);
         BinaryPrimitives.WriteUInt64LittleEndian(rom.AsSpan(PdptOffset + 3 * 8), (Base + PdOffset) | presentWriteAccessed);

@@ -24,6 +24,9 @@ public static class GuestCode
     /// <summary>Number of stamp slots in the counter page, a power of two.</summary>
     public const int StampCount = 256;
 
+    /// <summary>Offset in the counter page of the hot area's switch: a qword, 1 while it is written to.</summary>
+    public const int HotOffset = StampOffset + StampCount * 8;
+
     // A visit to the server costs some microseconds, a spin about a nanosecond: a CPU stopped at random is in its own mode more than 99 times in 100.
     // Where one host thread runs all CPUs, PAUSE is what hands it on: often enough that a round of 64 CPUs is short, seldom enough that work gets done.
     private const int SpinsBetweenPauses = 1 << 14, BumpsBetweenPauses = 1 << 6;
@@ -72,7 +75,7 @@ public static class GuestCode
         a.Label(ref round);
         a.mov(esi, BumpsBetweenPauses);
         a.Label(ref bump);
-        BumpAndStamp(a);
+        BumpAndStamp(a, at);
         a.dec(esi);
         a.jnz(bump);
         a.pause();
@@ -94,8 +97,8 @@ public static class GuestCode
         return (code, result.GetLabelRIP(serve));
     }
 
-    /// <summary>RDI = counter page. Clobbers RAX, RDX.</summary>
-    private static void BumpAndStamp(Assembler a)
+    /// <summary>RDI = counter page. Clobbers RAX, RDX, with a hot area R8.</summary>
+    private static void BumpAndStamp(Assembler a, GuestCodeAddresses at)
     {
         a.inc(__qword_ptr[rdi + 8]);
         a.mov(rax, __qword_ptr[rdi]);
@@ -104,6 +107,18 @@ public static class GuestCode
         a.mov(edx, eax);
         a.and(edx, StampCount - 1);
         a.mov(__qword_ptr[rdi + rdx * 8 + StampOffset], rax);
+        if (at.HotPages == 0)
+            return;
+        var cold = a.CreateLabel();
+        a.cmp(__qword_ptr[rdi + HotOffset], 0);
+        a.je(cold);
+        a.mov(edx, eax);
+        a.and(edx, at.HotPages - 1);
+        a.shl(rdx, 12);
+        a.mov(r8, at.HotArea);
+        a.mov(__qword_ptr[r8 + rdx], rax);
+        a.Label(ref cold);
+        a.nop();
     }
 
     /// <summary>The server: runs in ring 0 on the kernel's tables, returns to RBP. Clobbers RAX, RDX, RSI, RDI, R8, R9.</summary>
@@ -112,19 +127,19 @@ public static class GuestCode
         Label alive = a.CreateLabel(), poll = a.CreateLabel(), leave = a.CreateLabel(), line = a.CreateLabel(), command = a.CreateLabel(),
             ping = a.CreateLabel(), swallow = a.CreateLabel(), bad = a.CreateLabel(), good = a.CreateLabel(), answer = a.CreateLabel(),
             writes = a.CreateLabel(), write = a.CreateLabel(), done = a.CreateLabel(), remove = a.CreateLabel(),
-            get = a.CreateLabel(), print = a.CreateLabel(), hex = a.CreateLabel(),
+            get = a.CreateLabel(), print = a.CreateLabel(), hex = a.CreateLabel(), hot = a.CreateLabel(),
             ready = a.CreateLabel(), twin = a.CreateLabel(), ok = a.CreateLabel(), error = a.CreateLabel();
 
         a.Label(ref serve);
         a.mov(rdi, at.CounterPage);
         a.cmp(__qword_ptr[rdi], 0);
         a.jne(alive);
-        BumpAndStamp(a);
+        BumpAndStamp(a, at);
         a.lea(rsi, __[ready]);
         a.lea(r9, __[poll]);
         a.jmp(print);
         a.Label(ref alive);
-        BumpAndStamp(a);
+        BumpAndStamp(a, at);
 
         a.Label(ref poll);
         a.mov(edx, SerialStatus);
@@ -141,6 +156,11 @@ public static class GuestCode
         a.je(ping);
         a.cmp(eax, 'C');
         a.je(command);
+        if (at.HotPages > 0)
+        {
+            a.cmp(eax, 'H');
+            a.je(hot);
+        }
         a.cmp(eax, ' ');
         a.jb(poll);
         a.mov(r8d, 0xFF);
@@ -157,6 +177,19 @@ public static class GuestCode
         a.lea(rsi, __[twin]);
         a.lea(r9, __[poll]);
         a.jmp(print);
+
+        if (at.HotPages > 0)
+        {
+            a.Label(ref hot);
+            a.xor(r8d, r8d);
+            Call(a, hex);
+            Call(a, get);
+            a.cmp(r8d, 1);
+            a.ja(bad);
+            a.mov(rdi, at.CounterPage);
+            a.mov(__qword_ptr[rdi + HotOffset], r8);
+            a.jmp(good);
+        }
 
         a.Label(ref command);
         a.xor(r8d, r8d);

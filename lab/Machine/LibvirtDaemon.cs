@@ -44,8 +44,11 @@ public sealed class LibvirtDaemon : IDisposable
     private static string PidPath(string directory) => Path.Combine(directory, "libvirtd.process");
 
     /// <summary>Starts a daemon below a directory, or finds the one that runs there.</summary>
+    /// <param name="directory">For everything that is its own.</param>
+    /// <param name="settings">Further lines for qemu.conf.</param>
+    /// <param name="runner">What runs the daemon, and with it QEMU, somewhere else: a program and its arguments before the command. Sockets and files must be the same there.</param>
     /// <exception cref="MachineException">It does not come up, with its log.</exception>
-    public static LibvirtDaemon Start(string directory)
+    public static LibvirtDaemon Start(string directory, string settings = "", params IReadOnlyList<string> runner)
     {
         directory = Path.GetFullPath(directory);
         if (Open(directory) is { } running)
@@ -57,12 +60,12 @@ public sealed class LibvirtDaemon : IDisposable
             Directory.CreateDirectory(made);
         File.WriteAllText(Path.Combine(config, "libvirtd.conf"), "auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n");
         File.WriteAllText(Path.Combine(config, "qemu.conf"),
-            $"security_driver = \"none\"\nstdio_handler = \"file\"\nremember_owner = 0\nnamespaces = []\ncgroup_controllers = []\nmemory_backing_dir = \"{Path.Combine(directory, "ram")}\"\n");
+            $"security_driver = \"none\"\nstdio_handler = \"file\"\nremember_owner = 0\nnamespaces = []\ncgroup_controllers = []\nmemory_backing_dir = \"{Path.Combine(directory, "ram")}\"\n{settings}\n");
         Directory.CreateDirectory(Path.GetDirectoryName(SocketPath(directory))!);
         File.Delete(SocketPath(directory));
 
         var log = Path.Combine(directory, "libvirtd.log");
-        var process = Launch(directory, config, log);
+        var process = Launch(directory, config, log, runner);
         var daemon = new LibvirtDaemon(directory, process);
         File.WriteAllText(PidPath(directory), string.Create(CultureInfo.InvariantCulture, $"{process.Pid} {process.StartTime}\n"));
         for (var watch = Stopwatch.StartNew(); watch.Elapsed < StartTimeout && process.IsAlive; Thread.Sleep(20))
@@ -109,18 +112,19 @@ public sealed class LibvirtDaemon : IDisposable
             }
         }
         var gone = _process.End(EndTimeout);
-        if (gone)
+        // Whoever stops it and clears its folder away may dispose it after that.
+        if (gone && Directory.Exists(_directory))
             File.Delete(PidPath(_directory));
         return gone;
     }
 
     public void Dispose() => Stop();
 
-    private static ProcessIdentity Launch(string directory, string config, string log)
+    private static ProcessIdentity Launch(string directory, string config, string log, IReadOnlyList<string> runner)
     {
         // The shell only redirects and reports its number; exec keeps it through setsid, unshare and libvirtd.
         string[] unprivileged = Environment.UserName == "root" ? ["unshare", "--user", $"--map-user={UnprivilegedId}", $"--map-group={UnprivilegedId}"] : [];
-        string[] command = ["setsid", .. unprivileged, "libvirtd", "-f", Path.Combine(config, "libvirtd.conf")];
+        string[] command = ["setsid", .. runner, .. unprivileged, "libvirtd", "-f", Path.Combine(config, "libvirtd.conf")];
         var environment = new Dictionary<string, string>
         {
             ["HOME"] = Path.Combine(directory, "home"), ["XDG_RUNTIME_DIR"] = Path.Combine(directory, "run"),

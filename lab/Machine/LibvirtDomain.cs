@@ -4,14 +4,14 @@ using System.Xml.Linq;
 namespace Forengate.Lab.Machine;
 
 /// <summary>A twin as a transient libvirt domain, made and ended through <c>virsh</c>.</summary>
-internal static class LibvirtDomain
+public static class LibvirtDomain
 {
     private static readonly XNamespace Qemu = "http://libvirt.org/schemas/domain/qemu/1.0";
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     /// <summary>Creates and starts the domain; returns QEMU's process number.</summary>
     /// <exception cref="MachineException">libvirt refused.</exception>
-    public static int Create(SavedPlan saved, MachineOptions options, MachinePaths paths)
+    internal static int Create(SavedPlan saved, MachineOptions options, MachinePaths paths)
     {
         var uri = options.LibvirtUri!;
         File.WriteAllText(paths.DomainXml, Describe(saved, options, paths).ToString());

@@ -15,7 +15,8 @@ public static class MachineVerbs
               --threads                   a host thread for each CPU
           twin stop DIR                   ends it
           twin status DIR                 what runs there, as JSON
-          twin send DIR ping|INDEX...     asks for a sign of life, or runs entries of the command table
+          twin send DIR ping|INDEX|hot|cool...
+                                          asks for a sign of life, runs entries of the command table, has the hot area written to without pause or left alone
           twin libvirt start|stop DIR     a libvirt daemon of its own below DIR; start prints its URI
         """;
 
@@ -83,10 +84,12 @@ public static class MachineVerbs
         {
             if (request == "ping")
                 twin.Ping();
+            else if (request is "hot" or "cool")
+                twin.Hot(request == "hot");
             else if (byte.TryParse(request, NumberStyles.None, CultureInfo.InvariantCulture, out var index))
                 twin.Command(index);
             else
-                throw new ArgumentException($"'{request}' is neither ping nor a number from 0 to 255");
+                throw new ArgumentException($"'{request}' is none of ping, hot and cool, nor a number from 0 to 255");
         }
         return 0;
     }

@@ -129,6 +129,10 @@ public sealed class TwinMachine : IDisposable
         Talk($"C{index:x2}", $"OK {index:x2}", AnswerTimeout);
     }
 
+    /// <summary>Makes CPU 0 write to the hot area at every bump of its counter, or leave off.</summary>
+    /// <exception cref="MachineException">The twin has no hot area, or does not answer.</exception>
+    public void Hot(bool on) => Talk(on ? "H1" : "H0", on ? "OK 01" : "OK 00", AnswerTimeout);
+
     /// <summary>Sends one QMP command and returns its result; see <see cref="QmpClient.Execute"/>.</summary>
     public JsonElement Qmp(string command)
     {

@@ -32,6 +32,13 @@ internal sealed class KernelTables
 
     public TableUse Use { get; } = new();
 
+    /// <summary>Everything the table has; not noted as used.</summary>
+    public IEnumerable<KernelType> AllTypes => _types.Keys.Select(name => TryType(name, out var type) ? type : throw new TableException($"no type {name}"));
+
+    /// <summary>Every global and routine the table has; not noted as used.</summary>
+    public IEnumerable<KeyValuePair<string, uint>> AllSymbols =>
+        _symbols.Select(symbol => KeyValuePair.Create(symbol.Key, _moveSymbol?.Invoke(symbol.Value) ?? symbol.Value));
+
     /// <summary>Number of the family: 7601, 9600, 14393, 17763, 19041, 20348 or 22000 (or that of any other build).</summary>
     public int Family => Build.Build;
 

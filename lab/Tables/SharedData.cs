@@ -54,13 +54,16 @@ internal sealed class SharedData
             || $"{b.Guid}{b.Age}".Equals(guid, StringComparison.OrdinalIgnoreCase));
     }
 
-    public KernelTables Load(KernelBuild build)
+    public KernelTables Load(KernelBuild build) => IsfReader.Read(LoadIsf(build), WithImage(build));
+
+    /// <summary>A build's full table as it lies in the archive: Volatility 3's ISF, JSON.</summary>
+    public byte[] LoadIsf(KernelBuild build)
     {
         var name = $"{build.Guid}-{build.Age}.json";
         var cached = Path.Combine(CacheFolder(), name);
         if (!File.Exists(cached))
             Extract("ntkrnlmp.pdb/" + name, cached);
-        return IsfReader.Read(File.ReadAllBytes(cached), WithImage(build));
+        return File.ReadAllBytes(cached);
     }
 
     private static string CacheFolder()

@@ -8,13 +8,16 @@ namespace Forengate.Lab.Truth;
 /// <summary>Tells what an image holds, from what the builder knows rather than from what a reader would find.</summary>
 internal static class TruthBuilder
 {
+    /// <summary>The file beside truth.json that holds the state of each page.</summary>
+    public const string PageFramesFile = "pfn.bin";
     private const int MostTranslations = 4000;
 
     private static readonly string[] _globals =
     [
         "PsLoadedModuleList", "PsActiveProcessHead", "PsInitialSystemProcess", "PsIdleProcess", "KiProcessorBlock", "KeNumberProcessors", "KdDebuggerDataBlock", "KdpDataBlockEncoded", "KdpDebuggerDataListHead",
         "KiWaitNever", "KiWaitAlways", "KdVersionBlock", "MmPfnDatabase", "MmPteBase", "MmPhysicalMemoryBlock", "KiBugCheckData", "NtBuildNumber", "NtBuildLab", "NtBuildLabEx", "MmHighestPhysicalPage", "PspCidTable",
-        "KeTimeIncrement", "ObTypeIndexTable", "ObHeaderCookie", "PsProcessType", "PsThreadType", "KiKvaShadow", "KiInitialProcess", "KiInitialThread", "KiProcessListHead", "MmUserProbeAddress", "PsNtosImageBase",
+        "KeTimeIncrement", "ObTypeIndexTable", "ObHeaderCookie", "PsProcessType", "PsThreadType", "KiKvaShadow", "KiInitialProcess", "KiInitialThread", "KiProcessListHead", "MmUserProbeAddress", "PsNtosImageBase", "MmAvailablePages",
+        "MmZeroedPageListHead", "MmFreePageListHead", "MmStandbyPageListHead", "MmModifiedPageListHead",
     ];
 
     public static TruthDocument Build(TwinImage image)
@@ -26,10 +29,11 @@ internal static class TruthBuilder
         {
             Options = new TruthOptions(options.Build, options.Seed, options.MemorySize, options.EffectiveLowSize, options.CpuCount, options.CpuModes.ToString().ToLowerInvariant(), options.Processes, options.Threads,
                 options.Drivers, options.KvaShadow, options.KdbgEncoded, options.HiddenProcesses, options.HiddenDrivers, options.ExitedProcesses, options.SpareProcesses, options.FillPercent, options.Shuffle, options.HideBuild),
-            Build = new TruthBuild(build.Version, build.Major, build.Minor, build.Build, image.BuildLab, image.BuildLabEx, build.Guid, build.Age, "ntkrnlmp.pdb", image.Kernel.Timestamp, server.ProductType, server.SuiteMask),
+            Build = new TruthBuild(build.Version, build.Major, build.Minor, build.Build, image.BuildLab, image.BuildLabEx, build.Guid, build.Age, image.Kernel.PdbName, image.Kernel.Timestamp, server.ProductType, server.SuiteMask),
             Memory = new TruthMemory(image.Ram.Size, image.Ram.LowSize, image.Runs.Select(r => new TruthRun(r.FirstPage, r.Pages)).ToArray(),
                 image.System.ReadU64(image.Kernel.AddressOf("MmPhysicalMemoryBlock")), server.Pages, image.PfnDatabase),
-            Paging = new TruthPaging(image.SystemDtb, image.System.Root, image.Layout.SelfMap, image.Layout.PteBase, options.KvaShadow, LowStub.Address),
+            Paging = new TruthPaging(image.SystemDtb, image.System.Root, image.Layout.SelfMap, image.Layout.PteBase, options.KvaShadow, LowStub.Address, options.Levels),
+            PageFrames = new TruthPageFrames(image.PfnDatabase, image.Frames.EntrySize, PageFramesFile, CountPages(image.Frames.States)),
             Kernel = new TruthKernel(image.Kernel.Base, image.Kernel.Size, image.Kernel.Base + image.Kernel.EntryPoint, image.Pool.Start, image.Pool.End, image.Objects.Cookie, ProcessBuilder.HeaderSize(image.Tables),
                 image.Kernel.Sections.Select(s => new TruthSection(s.Name, s.Rva, s.Size, s.IsDiscardable)).ToArray()),
             Kdbg = new TruthKdbg(image.Kdbg.Address, image.System.Translate(image.Kdbg.Address), image.Kdbg.Decoded.Length, image.Kdbg.Encoded, image.Kdbg.WaitNever, image.Kdbg.WaitAlways, image.Kdbg.FlagAddress,
@@ -38,6 +42,9 @@ internal static class TruthBuilder
                 KernelLayout.SharedUserData, server.Page),
             Bugcheck = options.Bugcheck is { } b ? new TruthBugcheck(b.Code, [b.P1, b.P2, b.P3, b.P4]) : null,
             Note = image.Note is { } n ? new TruthNote(n.Address, n.Size, n.Va, n.DebuggerBlock) : null,
+            Hot = image.Hot is { } hot
+                ? new TruthHot(hot.Va, options.HotPages, hot.Runs.Select(r => new TruthRun(r.FirstPage, r.Pages)).ToArray(), image.Plan.Code.CounterPage, image.System.Translate(image.Plan.Code.CounterPage))
+                : null,
             Cpus = image.Plan.Cpus.Select(c => Cpu(image, c)).ToArray(),
             Globals = _globals.Where(image.Kernel.Has).Select(g => Global(image, g)).ToArray(),
             Drivers = image.Drivers.Select(d => new TruthDriver(d.Name, d.Path, d.Base, d.Size, d.EntryPoint, d.Entry, d.Hidden, d.Timestamp, d.Guid.ToString("N").ToUpperInvariant())).ToArray(),
@@ -47,6 +54,14 @@ internal static class TruthBuilder
             Layouts = image.Tables.Use.Types.ToArray().ToDictionary(t => t, t => Layout(image.Tables, t)),
             Symbols = image.Tables.Use.Symbols.ToArray().ToDictionary(s => s, s => (Hex)image.Tables.Symbol(s)),
         };
+    }
+
+    private static Dictionary<string, int> CountPages(byte[] states)
+    {
+        var counts = PageState.Names.ToDictionary(n => n, _ => 0);
+        foreach (var state in states.Where(s => s != PageState.None))
+            counts[PageState.Names[state & PageState.LocationMask]]++;
+        return counts;
     }
 
     private static TruthLayout Layout(KernelTables tables, string name)
@@ -111,8 +126,8 @@ internal static class TruthBuilder
         for (var i = 0; i < 100; i++)
             Add(system, image.PfnDatabase + random.Next(image.Ram.LowSize / GuestRam.PageSize * 0x30));
         for (var i = 0; i < 100; i++)
-            Add(system, image.Layout.PteBase + random.Next(1UL << 39));
-        Add(system, image.Layout.PteBase | (ulong)image.Layout.SelfMap << 30 | (ulong)image.Layout.SelfMap << 21 | (ulong)image.Layout.SelfMap << 12 | (ulong)image.Layout.SelfMap << 3);
+            Add(system, image.Layout.PteBase + random.Next(1UL << 12 + 9 * (image.Options.Levels - 1)));
+        Add(system, image.Layout.TopTable | (ulong)image.Layout.SelfMap << 3);
         Add(system, KernelLayout.SharedUserData + 0x14);
         Add(system, KernelLayout.HalApic + 0x20);
         foreach (var driver in image.Drivers)

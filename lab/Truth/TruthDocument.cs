@@ -9,12 +9,15 @@ internal sealed record TruthDocument
     public required TruthBuild Build { get; init; }
     public required TruthMemory Memory { get; init; }
     public required TruthPaging Paging { get; init; }
+    public required TruthPageFrames PageFrames { get; init; }
     public required TruthKernel Kernel { get; init; }
     public required TruthKdbg Kdbg { get; init; }
     public required TruthTimes Times { get; init; }
     public required TruthBugcheck? Bugcheck { get; init; }
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public TruthNote? Note { get; init; }
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public TruthHot? Hot { get; init; }
     public required IReadOnlyList<TruthCpu> Cpus { get; init; }
     public required IReadOnlyList<TruthGlobal> Globals { get; init; }
     public required IReadOnlyList<TruthDriver> Drivers { get; init; }
@@ -38,7 +41,10 @@ internal sealed record TruthRun(Hex FirstPage, ulong Pages);
 
 internal sealed record TruthMemory(ulong Size, ulong LowSize, IReadOnlyList<TruthRun> Runs, Hex DescriptorVa, ulong NumberOfPages, Hex PfnDatabase);
 
-internal sealed record TruthPaging(Hex SystemDtb, Hex SystemPml4, int SelfMapIndex, Hex PteBase, bool KvaShadow, Hex LowStub);
+internal sealed record TruthPaging(Hex SystemDtb, Hex SystemPml4, int SelfMapIndex, Hex PteBase, bool KvaShadow, Hex LowStub, int Levels);
+
+/// <summary>The page-frame database; <c>File</c>, beside truth.json, has one byte for each page from guest-physical 0 on (docs/lab.md).</summary>
+internal sealed record TruthPageFrames(Hex Database, int EntrySize, string File, IReadOnlyDictionary<string, int> Pages);
 
 internal sealed record TruthSection(string Name, Hex Rva, Hex Size, bool Discarded);
 
@@ -53,6 +59,9 @@ internal sealed record TruthBugcheck(Hex Code, IReadOnlyList<Hex> Parameters);
 
 /// <summary>What a driver left for QEMU's win-dmp: the note's guest-physical address, bytes and kernel address, and the kernel address of its decoded debugger block.</summary>
 internal sealed record TruthNote(Hex Address, uint Size, Hex Va, Hex DebuggerBlock);
+
+/// <summary>The hot area: its pages in order of their kernel addresses, as runs of guest-physical ones. CounterPa is where the rising counter lies.</summary>
+internal sealed record TruthHot(Hex Va, int Pages, IReadOnlyList<TruthRun> Runs, Hex CounterVa, Hex CounterPa);
 
 internal sealed record TruthRegisters(
     Hex Cr0, Hex Cr3, Hex Cr4, Hex Cr8, Hex Efer, Hex GdtBase, Hex GdtLimit, Hex IdtBase, Hex IdtLimit, Hex TrSelector, Hex LdtSelector, Hex GsBase, Hex KernelGsBase, Hex FsBase, Hex Star, Hex LStar, Hex CStar,

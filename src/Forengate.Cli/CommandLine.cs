@@ -37,6 +37,7 @@ internal static class CommandLine
         yield return GuestsCommand.Create(new Shared());
         yield return InfoCommand.Create(new Shared());
         yield return DumpCommand.Create(new Shared());
+        yield return ConvertCommand.Create(new Shared("--from"));
         yield return CheckCommand.Create(new Shared());
         yield return ListCommands.Processes(new Shared());
         yield return ListCommands.Drivers(new Shared());

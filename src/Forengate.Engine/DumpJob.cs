@@ -7,7 +7,7 @@ namespace Forengate.Engine;
 public static class DumpJob
 {
     /// <summary>
-    /// Opens the target, finds Windows in it and writes a complete dump. A running guest stands still only while its memory is copied; it runs again before the first byte is written.
+    /// Opens the target, finds Windows in it and writes a dump. A running guest stands still only while its memory is copied; it runs again before the first byte is written.
     /// </summary>
     /// <param name="target">An image file, <c>libvirt:NAME</c> or <c>qmp:SOCKET</c>.</param>
     /// <param name="output">Path of the dump, replaced when the new one is whole; <c>-</c> for standard output.</param>
@@ -21,7 +21,7 @@ public static class DumpJob
         string target, string output, TargetOptions targetOptions, DumpOptions dumpOptions, IProgress<JobProgress>? progress,
         CancellationToken cancellation)
     {
-        RefuseBadPlace(target, output);
+        OutputPlace.Refuse(target, output);
         DumpResult result;
         Examination examination;
         using (examination = Examination.OpenWhole(target, targetOptions, progress, cancellation))
@@ -50,21 +50,6 @@ public static class DumpJob
             File.Delete(output);
             throw;
         }
-    }
-
-    /// <summary>What is plainly wrong about the output is said before a guest is stopped for it.</summary>
-    private static void RefuseBadPlace(string target, string output)
-    {
-        if (output == DumpWriter.StandardOutput)
-            return;
-        var path = Path.GetFullPath(output);
-        if (Directory.Exists(path))
-            throw new DumpWriteException($"{output} is a folder: name the dump file");
-        var folder = Path.GetDirectoryName(path)!;
-        if (!Directory.Exists(folder))
-            throw new DumpWriteException($"the folder {folder} does not exist: make it first");
-        if (!GuestTarget.TryParse(target, out _) && Path.GetFullPath(target) == path)
-            throw new DumpWriteException($"{output} is the image itself: name another file for the dump");
     }
 }
 

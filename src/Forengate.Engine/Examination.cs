@@ -14,16 +14,33 @@ public sealed class Examination : IDisposable
 
     private GuestException? _vanished;
 
-    private Examination(View view, WindowsSearch windows)
+    private Examination(View view, WindowsSearch windows, SmallDump? small)
     {
         View = view;
         Windows = windows;
+        Small = small;
     }
 
     public View View { get; }
 
     /// <summary>The Windows in the view, or why there is none.</summary>
     public WindowsSearch Windows { get; }
+
+    /// <summary>What a small dump tells, which has no memory to find Windows in; null for every other target.</summary>
+    public SmallDump? Small { get; }
+
+    /// <summary>True where processes and drivers can be listed.</summary>
+    public bool CanList => Windows.System is not null || Small is not null;
+
+    /// <summary>
+    /// The CPUs' registers: the view's, or, where it has none and its memory keeps them (a crash dump), those of Windows' processors. Empty where neither is known.
+    /// </summary>
+    public IReadOnlyList<CpuState> Cpus =>
+        View.Cpus.Count > 0 || Windows.System is not { } system ? View.Cpus : SavedCpus(system);
+
+    /// <summary>Registers that the memory of the system's image keeps, by Windows' processor numbers.</summary>
+    internal static IReadOnlyList<CpuState> SavedCpus(WindowsSystem system) =>
+        [.. system.Processors.Where(processor => processor.RegistersAreInMemory).Select(processor => processor.Cpu!)];
 
     /// <summary>What should be told beside the results: how the view came about where that is not plain, how smeared it is.</summary>
     public IEnumerable<string> Remarks
@@ -52,17 +69,27 @@ public sealed class Examination : IDisposable
     public static Examination OpenWhole(string target, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation) =>
         Open(target, options, CaptureMode.StopAndCopy, progress, cancellation);
 
-    public Listing<Process> Processes(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => scan
+    public Listing<Process> Processes(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Small is { } small
+        ? new Listing<Process>(small.Process is { } only ? [only] : [], [.. small.ProcessWarnings, "a small dump holds one process only, the one that ran where it crashed"])
+        : scan
         ? ProcessList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
         : ProcessList.Walk(Found, cancellation);
 
-    public Listing<Driver> Drivers(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => scan
+    public Listing<Driver> Drivers(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Small is { } small
+        ? new Listing<Driver>(small.Drivers, scan ? ["a small dump has no memory to scan: this is its own list"] : small.Drivers.Count == 0 ? ["the small dump lists no driver"] : [])
+        : scan
         ? DriverList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
         : DriverList.Walk(Found, cancellation);
 
+    /// <summary>What is damaged or cut off in the image: what is read from it may not be all there was. Empty for a sound image and a live guest.</summary>
+    public IReadOnlyList<string> Damage => [.. View.Origin.Damage, .. Small?.Damage ?? []];
+
     /// <summary>What went wrong while a live guest was held, known once this is disposed: someone continued it while it was read. Empty for files.</summary>
     public IReadOnlyList<string> Inconsistencies =>
-        [.. View.Origin.Remarks.Where(remark => remark.StartsWith(InconsistentPrefix, StringComparison.Ordinal))];
+        InconsistenciesOf(View.Origin);
+
+    internal static IReadOnlyList<string> InconsistenciesOf(ViewOrigin origin) =>
+        [.. origin.Remarks.Where(remark => remark.StartsWith(InconsistentPrefix, StringComparison.Ordinal))];
 
     public void Dispose()
     {
@@ -81,15 +108,25 @@ public sealed class Examination : IDisposable
     /// <exception cref="WindowsNotFoundException">There is none.</exception>
     private WindowsSystem Found => Windows.System ?? throw new WindowsNotFoundException(Windows.Reason ?? "no Windows found in this memory");
 
+    /// <summary>Opens a target without looking for Windows in it.</summary>
+    internal static View OpenView(string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation) =>
+        GuestTarget.TryParse(target, out var guest)
+            ? LiveCapture.Take(guest, CaptureOptions(options, wholeOrHeld), CaptureProgress(progress), cancellation)
+            : ImageFiles.Open(target, options, progress, cancellation);
+
     private static Examination Open(
         string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation)
     {
-        var view = GuestTarget.TryParse(target, out var guest)
-            ? LiveCapture.Take(guest, CaptureOptions(options, wholeOrHeld), CaptureProgress(progress), cancellation)
-            : ImageFiles.Open(target, options, cancellation);
+        var view = OpenView(target, options, wholeOrHeld, progress, cancellation);
         try
         {
-            return new Examination(view, WindowsSystem.Find(view, ProfileStore.Carried, cancellation));
+            if (!GuestTarget.TryParse(target, out _) && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
+            {
+                using var dump = TriageDump.Open(target);
+                var small = SmallDumpReader.Read(dump, ProfileStore.Carried);
+                return new Examination(view, new WindowsSearch(null, small.Facts, "a small dump holds no memory: this needs a kernel, bitmap or complete dump"), small);
+            }
+            return new Examination(view, WindowsSystem.Find(view, ProfileStore.Carried, cancellation), null);
         }
         catch
         {

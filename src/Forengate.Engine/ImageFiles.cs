@@ -6,17 +6,44 @@ namespace Forengate.Engine;
 internal static class ImageFiles
 {
     /// <exception cref="ImageFormatException">No such file, no image, or what the user said of it can't be.</exception>
-    public static View Open(string path, TargetOptions options, CancellationToken cancellation)
+    public static View Open(string path, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation)
     {
-        RawLayout? layout;
+        var open = new ImageOpenOptions
+        {
+            Format = options.Format,
+            RawLayout = Said("--ranges", options.Ranges, RawLayout.Parse),
+            RawLowSize = options.LowMemory is { } low ? Said("--low-memory", low, RawLayout.ParseSize) : null,
+            CacheFolder = Folder(options.CacheFolder),
+            Progress = progress is null
+                ? null
+                : new SynchronousProgress<ImageOpenProgress>(value => progress.Report(new JobProgress(value.What, (ulong)value.Done, (ulong)value.Total))),
+        };
+        return ImageReader.Open(path, open, cancellation);
+    }
+
+    private static T? Said<T>(string option, string? text, Func<string, T> parse)
+    {
         try
         {
-            layout = options.Ranges is { } ranges ? RawLayout.Parse(ranges) : null;
+            return text is null ? default : parse(text);
         }
         catch (FormatException wrong)
         {
-            throw new ImageFormatException($"--ranges: {wrong.Message}", wrong);
+            throw new ImageFormatException($"{option}: {wrong.Message}", wrong);
         }
-        return ImageReader.Open(path, new ImageOpenOptions { Format = options.Format, RawLayout = layout }, cancellation);
+    }
+
+    private static string? Folder(string? path)
+    {
+        if (path is null)
+            return null;
+        try
+        {
+            return Directory.CreateDirectory(path).FullName;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ImageFormatException($"--cache: cannot make the folder {path}: {e.Message.ReplaceLineEndings(" ")}", e);
+        }
     }
 }

@@ -25,6 +25,12 @@ public sealed record TargetOptions
     /// <summary>Placement of a raw image's bytes; null for flat.</summary>
     public string? Ranges { get; init; }
 
+    /// <summary>RAM below 4 GiB of a raw image without its hole, as a size ("3G"); null for no hole.</summary>
+    public string? LowMemory { get; init; }
+
+    /// <summary>Folder for indexes that are worth keeping and for spooled memory, made where it is not there; null to keep nothing.</summary>
+    public string? CacheFolder { get; init; }
+
     public CaptureChoice Consistency { get; init; }
 
     /// <summary>Refuse a copy that is expected to keep a running guest standing longer; null for no limit.</summary>

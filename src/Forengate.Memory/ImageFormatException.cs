@@ -10,12 +10,21 @@ public sealed class ImageFormatException : IOException
     }
 
     public ImageFormatException(string message)
-        : base(message)
+        : base(OneLine(message))
     {
     }
 
     public ImageFormatException(string message, Exception innerException)
-        : base(message, innerException)
+        : base(OneLine(message), innerException)
     {
     }
+
+    /// <summary>Messages quote names out of hostile files.</summary>
+    private static string OneLine(string message) => message.AsSpan().ContainsAnyInRange('\0', '\u001F')
+        ? string.Create(message.Length, message, static (line, text) =>
+        {
+            for (var i = 0; i < line.Length; i++)
+                line[i] = char.IsControl(text[i]) ? '?' : text[i];
+        })
+        : message;
 }

@@ -53,5 +53,10 @@ public sealed class KernelProfile
     /// <summary>Address of a global or routine relative to the kernel's base; null where the build has none of that name.</summary>
     public uint? RvaOf(KernelGlobal global) => _table is null ? _pack!.RvaOf(_index, global) : _table.RvaOf(global);
 
+    /// <summary>Makes the profile of an image from its types and symbols.</summary>
+    /// <param name="tables">Where they are: a PDB, an ISF file.</param>
+    /// <param name="version">File version of the kernel where the caller knows it; else that of the tables; 0.0.0.0 where they don't say.</param>
+    public static KernelProfile From(ISymbolTables tables, Version? version = null) => ProfileColumns.MakePack(tables, version ?? tables.Version)[0];
+
     public override string ToString() => IsDeduced ? $"{Version} (deduced)" : $"{Version} ({CodeView.Key})";
 }

@@ -2,61 +2,70 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace Forengate.Symbols;
 
-/// <summary>Where profiles are looked for, in order. Today: the packs carried with the program.</summary>
+/// <summary>Where profiles are looked for, in order: what the user named, then the packs carried with the program.</summary>
 public sealed class ProfileStore
 {
     private const string CarriedResource = "Forengate.Symbols.Packs.carried.pack";
     private static readonly Lazy<ProfileStore> CarriedStore = new(OpenCarried);
 
-    private readonly ProfilePack[] _packs;
+    private readonly ProfileSource[] _sources;
     private readonly Func<KernelProfile, bool>? _keep;
 
     public ProfileStore(IEnumerable<ProfilePack> packs)
-        : this([.. packs], null)
+        : this([.. packs.Select(ProfileSource.Of)], null)
     {
     }
 
-    private ProfileStore(ProfilePack[] packs, Func<KernelProfile, bool>? keep) => (_packs, _keep) = (packs, keep);
+    private ProfileStore(ProfileSource[] sources, Func<KernelProfile, bool>? keep) => (_sources, _keep) = (sources, keep);
 
     /// <summary>The pack inside the program.</summary>
     public static ProfileStore Carried => CarriedStore.Value;
 
-    public IReadOnlyList<ProfilePack> Packs => _packs;
+    /// <summary>In the order in which they are asked.</summary>
+    public IReadOnlyList<ProfileSource> Sources => _sources;
 
-    /// <summary>Every profile there is, pack by pack.</summary>
+    /// <summary>What is known without asking for a certain kernel.</summary>
+    public IReadOnlyList<ProfilePack> Packs => field ??= [.. _sources.SelectMany(source => source.Packs)];
+
+    /// <summary>Every profile that is known without asking for a certain kernel, pack by pack.</summary>
     public IEnumerable<KernelProfile> Profiles =>
-        _packs.SelectMany(static pack => Enumerable.Range(0, pack.Count).Select(index => pack[index])).Where(profile => _keep?.Invoke(profile) != false);
+        Packs.SelectMany(static pack => Enumerable.Range(0, pack.Count).Select(index => pack[index])).Where(profile => _keep?.Invoke(profile) != false);
 
     /// <summary>The same store without the profiles that do not pass: as if they had never been known.</summary>
     public ProfileStore Where(Func<KernelProfile, bool> keep) =>
-        new(_packs, _keep is { } before ? profile => before(profile) && keep(profile) : keep);
+        new(_sources, _keep is { } before ? profile => before(profile) && keep(profile) : keep);
+
+    /// <summary>A store that asks these sources first, in their order, and then this one's.</summary>
+    public ProfileStore With(params IEnumerable<ProfileSource> sources) => new([.. sources, .. _sources], _keep);
 
     /// <summary>Finds the profile of a kernel.</summary>
     /// <param name="symbols">The kernel's CodeView record.</param>
-    /// <param name="tried">What was searched, for people: said when nothing was found.</param>
+    /// <param name="tried">Where it was found; else what was searched, for people.</param>
+    /// <exception cref="IOException">A file that the user named is damaged or cannot be read.</exception>
     public KernelProfile? Find(CodeViewRecord symbols, out string tried)
     {
-        foreach (var pack in _packs)
+        var searched = new string[_sources.Length];
+        for (var i = 0; i < _sources.Length; i++)
         {
-            if (pack.Find(symbols.Guid, symbols.Age) is { } profile && _keep?.Invoke(profile) != false)
+            if (_sources[i].Find(symbols, out searched[i]) is { } profile && _keep?.Invoke(profile) != false)
             {
-                tried = pack.Name;
+                tried = searched[i];
                 return profile;
             }
         }
-        tried = _packs.Length == 0 ? "no pack at hand" : string.Join(", ", _packs.Select(pack => $"{pack.Name} ({pack.Count} kernels)"));
+        tried = searched.Length == 0 ? "no pack at hand" : string.Join(", ", searched);
         return null;
     }
 
     /// <summary>Every offset a field has in any known kernel, ascending.</summary>
     public IReadOnlyList<int> OffsetsOf(KernelField field) =>
         _keep is not null ? [.. Profiles.Select(profile => profile.OffsetOf(field)).OfType<int>().Distinct().Order()]
-        : _packs.Length == 1 ? _packs[0].OffsetsOf(field) : [.. _packs.SelectMany(pack => pack.OffsetsOf(field)).Distinct().Order()];
+        : Packs.Count == 1 ? Packs[0].OffsetsOf(field) : [.. Packs.SelectMany(pack => pack.OffsetsOf(field)).Distinct().Order()];
 
     /// <summary>Every size a structure has in any known kernel, ascending.</summary>
     public IReadOnlyList<int> SizesOf(KernelStruct type) =>
         _keep is not null ? [.. Profiles.Select(profile => profile.SizeOf(type)).OfType<int>().Distinct().Order()]
-        : _packs.Length == 1 ? _packs[0].SizesOf(type) : [.. _packs.SelectMany(pack => pack.SizesOf(type)).Distinct().Order()];
+        : Packs.Count == 1 ? Packs[0].SizesOf(type) : [.. Packs.SelectMany(pack => pack.SizesOf(type)).Distinct().Order()];
 
     [SuppressMessage("Design", "CA1065", Justification = "A program whose own pack is damaged cannot go on; the build's tests see to it that it isn't.")]
     private static ProfileStore OpenCarried()

@@ -84,6 +84,16 @@ internal sealed record PlantedFaults(string Name, FoundFaulty Found, Action<stri
         Unmapped("shared-data-gone", FoundFaulty.ByBoth, guest => DebuggerEye.SharedDataAddress.Value),
         Unmapped("kdbg-gone", FoundFaulty.ByBoth, guest => HandMadeGuest.Kdbg),
         Unmapped("kernel-header-gone", FoundFaulty.ByCheckOnly, guest => HandMadeGuest.Kernel),
+        Bitmap("bitmap", FoundFaulty.ByNone, _ => { }),
+        Bitmap("bitmap-kernel", FoundFaulty.ByNone, file => file[L.DumpType] = (byte)CrashDumpType.BitmapKernel),
+        Bitmap("bitmap-type-7", FoundFaulty.ByBoth, file => file[L.DumpType] = (byte)CrashDumpType.Automatic),
+        Bitmap("bitmap-no-signature", FoundFaulty.ByBoth, file => file[L.HeaderSize]++),
+        Bitmap("bitmap-filler-attributes", FoundFaulty.ByCheckOnly, file => Letters(file, L.Attributes, 4)),
+        Bitmap("bitmap-filler-runs", FoundFaulty.ByNone, file => Letters(file, L.PhysicalMemoryBlock, L.PhysicalMemoryBlockSize)),
+        Bitmap("bitmap-pages-one-more", FoundFaulty.ByBoth, file => file[L.HeaderSize + CrashDumpBitmapLayout.Pages]++),
+        Bitmap("bitmap-first-page-later", FoundFaulty.ByBoth, file => file[L.HeaderSize + CrashDumpBitmapLayout.FirstPage + 1] += 0x10),
+        Bitmap("bitmap-bit-lost", FoundFaulty.ByBoth, file => file[L.HeaderSize + CrashDumpBitmapLayout.Bitmap] &= 0xFB),
+        Bitmap("bitmap-short", FoundFaulty.ByBoth, file => file[L.HeaderSize + CrashDumpBitmapLayout.BitmapBits + 1] = 1),
         Unmapped("module-gone", FoundFaulty.ByBoth, guest => HandMadeGuest.Drivers),
     ];
 
@@ -138,6 +148,14 @@ internal sealed record PlantedFaults(string Name, FoundFaulty Found, Action<stri
         Dump(new HandMadeGuest(), null, path);
         var file = File.ReadAllBytes(path);
         plant(file.AsSpan(0, L.HeaderSize));
+        File.WriteAllBytes(path, file);
+    });
+
+    private static PlantedFaults Bitmap(string name, FoundFaulty found, Plant plant) => new(name, found, path =>
+    {
+        DumpWriter.Write(DumpPlan.For(new HandMadeGuest().Facts(), new DumpOptions { Kind = DumpKind.Bitmap }), path);
+        var file = File.ReadAllBytes(path);
+        plant(file);
         File.WriteAllBytes(path, file);
     });
 

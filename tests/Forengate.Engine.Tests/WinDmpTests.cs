@@ -3,7 +3,7 @@ using Forengate.Dumps;
 using Forengate.Lab.Machine;
 using Forengate.Memory;
 using Forengate.Testing.Twins;
-using Layout = Forengate.Dumps.Amd64ContextLayout;
+using Layout = Forengate.Windows.Amd64ContextLayout;
 
 namespace Forengate.Engine.Tests;
 

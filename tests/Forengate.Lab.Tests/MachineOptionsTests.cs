@@ -147,7 +147,7 @@ public sealed class MachineOptionsTests
         Refused("whole pages", plan with { Segments = [.. plan.Segments, new MemorySegment(0x1000, new byte[1])] });
         Refused("lies outside RAM", plan with { Segments = [.. plan.Segments, new MemorySegment(0xA0000, new byte[0x1000])] });
         Refused("no segment holds the page table", plan with { Cpus = [cpu with { Cr3 = 0x5000 }] });
-        Refused("5-level", plan with { Cpus = [cpu with { Cr4 = cpu.Cr4 | 0x1000 }] });
+        Refused("five-level", plan with { Cpus = [cpu, cpu with { Index = 1, Cr4 = cpu.Cr4 | 0x1000 }] });
         Refused("STAR says", plan with { Cpus = [cpu with { Cs = 0x23 }] });
         Refused("stands at place", plan with { Cpus = [cpu with { Index = 1 }] });
         Refused("a pc has", plan with { LowSize = 0xC0100000, MemorySize = 8UL << 30 });

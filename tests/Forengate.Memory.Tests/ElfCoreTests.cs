@@ -117,7 +117,7 @@ public sealed class ElfCoreTests
             try
             {
                 using var view = ImageReader.Open(file.Path, new ImageOpenOptions { Format = length < 19 ? null : "elf" });
-                Assert.NotEmpty(view.Origin.Remarks);
+                Assert.NotEmpty(view.Origin.Damage);
                 Assert.InRange(view.Memory.Read(new PhysicalAddress(0x1000), new byte[4 * Page.Size]), 0, length);
             }
             catch (ImageFormatException e)

@@ -10,7 +10,7 @@ public sealed class ImageReaderTests
     [InlineData("PK\u0003\u0004xxxx", "zip")]
     [InlineData("QEVM\0\0\0\u0003", "migration stream")]
     [InlineData("LibvirtQemudSave\u0002\0", "libvirt save file")]
-    [InlineData("KDUMP   \u0006\0", "kdump-compressed")]
+    [InlineData("KDUMP   \u0006\0", "kdump")]
     [InlineData("\u0000\u0001\u0002", "too few")]
     public void What_is_no_image_is_refused_with_a_reason(string content, string reason)
     {
@@ -82,7 +82,7 @@ public sealed class ImageReaderTests
         {
             Assert.Equal(PageState.Present, cut.Memory.StateOf(new PhysicalAddress(0x10000)));
             Assert.Equal(PageState.Missing, cut.Memory.StateOf(new PhysicalAddress(0x11000)));
-            Assert.Contains(cut.Origin.Remarks, remark => remark.Contains("0x3000 of 0xb000 bytes are missing", StringComparison.Ordinal));
+            Assert.Contains(cut.Origin.Damage, remark => remark.Contains("0x3000 of 0xb000 bytes are missing", StringComparison.Ordinal));
         }
 
         void AssertLayout(ImageOpenOptions options)

@@ -22,7 +22,7 @@ public sealed class TwinGuest : IDisposable
     public static TwinGuest Start(string image, MachineOptions? options = null)
     {
         var folder = TwinFolders.New();
-        foreach (var file in new[] { "boot.json", "truth.json" })
+        foreach (var file in new[] { "boot.json", "truth.json", "pfn.bin" })
             File.Copy(Path.Combine(image, file), Path.Combine(folder, file));
         Directory.CreateSymbolicLink(Path.Combine(folder, "memory"), Path.Combine(image, "memory"));
         return new TwinGuest(TwinMachine.Start(SavedPlan.Load(folder), options), TwinTruth.Read(folder));

@@ -33,7 +33,7 @@ public sealed record TrueRun(ulong FirstPage, ulong Pages);
 
 public sealed record TrueMemory(ulong Size, ulong LowSize, IReadOnlyList<TrueRun> Runs, ulong PfnDatabase);
 
-public sealed record TruePaging(ulong SystemDtb, ulong SystemPml4, int SelfMapIndex, bool KvaShadow);
+public sealed record TruePaging(ulong SystemDtb, ulong SystemPml4, int SelfMapIndex, bool KvaShadow, int Levels = 4);
 
 public sealed record TrueKernel(ulong Base, ulong Size, ulong EntryPoint);
 

@@ -14,10 +14,13 @@ internal static class DumpCommand
     {
         var file = new Argument<string>("OUT.dmp") { Description = "The dump to write; - for standard output" };
         var comment = new Option<string?>("--comment") { Description = "The dump's comment (127 ASCII characters)", HelpName = "TEXT" };
-        var command = new Command("dump", "Writes a complete dump that WinDbg opens");
+        var kind = Shared.Choice<DumpKind>(
+            "--type", "full: every page, zeros where there is none; bitmap: only the pages that there are, which is the honest form for damaged images");
+        var command = new Command("dump", "Writes a dump that WinDbg opens");
         shared.AddTargetTo(command);
         command.Arguments.Add(file);
         command.Options.Add(shared.MaxPause);
+        command.Options.Add(kind);
         command.Options.Add(comment);
         command.Options.Add(shared.Output);
         command.SetAction(result => Run.Guarded(cancellation =>
@@ -25,7 +28,7 @@ internal static class DumpCommand
             using var progress = new ProgressLine();
             var outcome = DumpJob.Run(
                 result.GetRequiredValue(shared.Target), result.GetRequiredValue(file), shared.TargetOptions(result),
-                new DumpOptions { Comment = result.GetValue(comment) }, progress.AsProgress(), cancellation);
+                new DumpOptions { Kind = result.GetValue(kind), Comment = result.GetValue(comment) }, progress.AsProgress(), cancellation);
             progress.Clear();
             // The dump itself may be on standard output: then the summary is not.
             using (var output = outcome.Result.Path == DumpWriter.StandardOutput ? Console.OpenStandardError() : Console.OpenStandardOutput())
@@ -44,10 +47,11 @@ internal static class DumpCommand
 
     private static List<string> Missing(DumpOutcome outcome)
     {
-        var missing = new List<string>([.. outcome.Result.Plan.Gaps, .. outcome.Examination.Inconsistencies]);
+        var missing = new List<string>([.. outcome.Examination.Damage, .. outcome.Result.Plan.Gaps, .. outcome.Examination.Inconsistencies]);
         if (outcome.Result.MissingPages > 0)
         {
-            missing.Add($"{outcome.Result.MissingPages} pages had no bytes and are zeros in the dump: "
+            var what = outcome.Result.Plan.Kind == DumpKind.Bitmap ? "left out of" : "zeros in";
+            missing.Add($"{outcome.Result.MissingPages} pages had no bytes and are {what} the dump: "
                 + string.Join(", ", outcome.Result.MissingRanges.Take(8)) + (outcome.Result.MissingRanges.Count > 8 ? ", …" : ""));
         }
         return missing;
@@ -74,6 +78,7 @@ internal static class DumpCommand
         using var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = indented, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
         json.WriteStartObject();
         Cell.Text(result.Path).WriteTo(json, "path");
+        json.WriteString("type", result.Plan.Kind == DumpKind.Bitmap ? "bitmap" : "full");
         json.WriteNumber("bytes", result.Bytes);
         json.WriteNumber("pages", result.Pages);
         json.WriteNumber("zeroPages", result.ZeroPages);
@@ -114,18 +119,11 @@ internal static class DumpCommand
             json.WriteEndObject();
         }
         json.WriteEndArray();
-        WriteLines(json, "disagreements", result.Plan.Disagreements);
-        WriteLines(json, "gaps", result.Plan.Gaps);
+        JsonLines.Write(json, "damage", outcome.Examination.Damage);
+        JsonLines.Write(json, "disagreements", result.Plan.Disagreements);
+        JsonLines.Write(json, "gaps", result.Plan.Gaps);
         json.WriteEndObject();
         json.Flush();
         output.WriteByte((byte)'\n');
-    }
-
-    private static void WriteLines(Utf8JsonWriter json, string name, IReadOnlyList<string> lines)
-    {
-        json.WriteStartArray(name);
-        foreach (var line in lines)
-            json.WriteStringValue(TerminalText.ReplaceLoneSurrogates(line));
-        json.WriteEndArray();
     }
 }

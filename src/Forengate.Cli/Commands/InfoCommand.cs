@@ -20,39 +20,42 @@ internal static class InfoCommand
         {
             using var progress = new ProgressLine();
             Examination examination;
+            MemorySurvey survey;
             using (examination = Examination.Open(
                 result.GetRequiredValue(shared.Target), shared.TargetOptions(result), progress.AsProgress(), cancellation))
             {
+                survey = MemorySurvey.Of(examination.View.Memory, cancellation);
                 examination.ThrowIfVanished();
             }
             progress.Clear();
-            Fact[] facts = [.. ViewFacts.Of(examination.View), .. examination.Windows.Facts];
+            Fact[] facts = [.. ViewFacts.Of(examination.View, survey, examination.Cpus), .. examination.Windows.Facts];
             using (var output = Console.OpenStandardOutput())
             {
                 var format = result.GetValue(shared.Output);
                 if (format == OutputFormat.Json)
-                    WriteJson(output, examination, facts);
+                    WriteJson(output, examination, survey, facts);
                 else
                     new ListingWriter<Fact>(Tables.Facts).Write(output, facts, format);
             }
             Run.Say(examination.Remarks);
-            return examination.Windows.System is null
-                ? Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory")
-                : Run.Incomplete(examination.Inconsistencies);
+            var exit = Run.Incomplete([.. examination.Damage, .. examination.Inconsistencies]);
+            return examination.CanList ? exit : Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory");
         }));
         return command;
     }
 
     /// <summary>One object: the view, the Windows in it where there is one, and every fact with how it is known.</summary>
-    private static void WriteJson(Stream output, Examination examination, IReadOnlyList<Fact> facts)
+    private static void WriteJson(Stream output, Examination examination, MemorySurvey survey, IReadOnlyList<Fact> facts)
     {
         using var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
         json.WriteStartObject();
-        WriteView(json, examination.View);
+        ViewJson.Write(json, examination.View, survey, examination.Cpus);
         if (examination.Windows.System is { } system)
             WriteWindows(json, system);
         else
             json.WriteNull("windows");
+        if (examination.Small is { } small)
+            WriteSmall(json, small);
         json.WriteStartArray("facts");
         foreach (var fact in facts)
         {
@@ -67,44 +70,27 @@ internal static class InfoCommand
         output.WriteByte((byte)'\n');
     }
 
-    private static void WriteView(Utf8JsonWriter json, View view)
+    private static void WriteSmall(Utf8JsonWriter json, SmallDump small)
     {
-        json.WriteStartObject("view");
-        Cell.Text(view.Origin.Target).WriteTo(json, "target");
-        Cell.Text(view.Origin.Format).WriteTo(json, "format");
-        Cell.Text(view.Origin.Producer).WriteTo(json, "producer");
-        Cell.Time(view.Origin.TakenAt).WriteTo(json, "takenAt");
-        Cell.Text(view.Consistency.Level switch
+        json.WriteStartObject("smallDump");
+        json.WriteNumber("build", small.Build);
+        Cell.Address(small.BugCheck?.Code).WriteTo(json, "bugCheck");
+        json.WriteStartArray("bugCheckParameters");
+        if (small.BugCheck is { } bug)
         {
-            ConsistencyLevel.Instant => "instant",
-            ConsistencyLevel.MemoryOnly => "memoryOnly",
-            ConsistencyLevel.Smeared => "smeared",
-            _ => "unknown",
-        }).WriteTo(json, "consistency");
-        json.WriteNumber("memoryBytes", view.Memory.Size);
-        json.WriteStartArray("ranges");
-        foreach (var range in view.Memory.Ranges)
-        {
-            json.WriteStartObject();
-            Cell.Address(range.Start.Value).WriteTo(json, "start");
-            Cell.Address(range.End.Value).WriteTo(json, "end");
-            json.WriteEndObject();
+            foreach (var parameter in (ReadOnlySpan<ulong>)[bug.Parameter1, bug.Parameter2, bug.Parameter3, bug.Parameter4])
+                json.WriteStringValue($"0x{parameter:x}");
         }
         json.WriteEndArray();
-        json.WriteStartArray("cpus");
-        foreach (var cpu in view.Cpus)
-        {
-            json.WriteStartObject();
-            json.WriteNumber("index", cpu.Index);
-            Cell.Address(cpu.Rip).WriteTo(json, "rip");
-            Cell.Address(cpu.Rsp).WriteTo(json, "rsp");
-            Cell.Address(cpu.Cr3).WriteTo(json, "cr3");
-            Cell.Address(cpu.Gs?.Base).WriteTo(json, "gsBase");
-            Cell.Address(cpu.KernelGsBase).WriteTo(json, "kernelGsBase");
-            Cell.Number(cpu.Cpl).WriteTo(json, "privilege");
-            json.WriteEndObject();
-        }
-        json.WriteEndArray();
+        json.WriteNumber("processors", small.ProcessorCount);
+        Cell.Number(small.Processor).WriteTo(json, "processor");
+        Cell.Address(small.InstructionPointer?.Value).WriteTo(json, "instructionPointer");
+        Cell.Address(small.StackPointer?.Value).WriteTo(json, "stackPointer");
+        Cell.Address(small.Thread?.Value).WriteTo(json, "thread");
+        Cell.Number((long?)small.ThreadId).WriteTo(json, "threadId");
+        Cell.Number(small.ProcessWarnings.Count == 0 ? (long?)small.Process?.Id : null).WriteTo(json, "pid");
+        Cell.Text(small.Process?.Name).WriteTo(json, "process");
+        json.WriteNumber("drivers", small.Drivers.Count);
         json.WriteEndObject();
     }
 

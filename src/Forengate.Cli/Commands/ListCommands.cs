@@ -49,8 +49,11 @@ internal static class ListCommands
                 ? Examination.OpenWhole(target, options, progress.AsProgress(), cancellation)
                 : Examination.Open(target, options, progress.AsProgress(), cancellation))
             {
-                if (examination.Windows.System is null)
+                if (!examination.CanList)
+                {
+                    Run.Say(examination.Damage);
                     return Run.Fail(examination.Windows.Reason ?? "no Windows found in this memory");
+                }
                 listing = list(examination, result, byScan, progress.AsProgress(), cancellation);
                 examination.ThrowIfVanished();
             }
@@ -58,7 +61,7 @@ internal static class ListCommands
             using (var output = Console.OpenStandardOutput())
                 new ListingWriter<T>(columns).Write(output, listing.Items, result.GetValue(shared.Output));
             Run.Say(examination.Remarks);
-            return Run.Incomplete([.. listing.Warnings, .. examination.Inconsistencies]);
+            return Run.Incomplete([.. examination.Damage, .. listing.Warnings, .. examination.Inconsistencies]);
         }));
         return command;
     }

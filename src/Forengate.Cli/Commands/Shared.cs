@@ -5,7 +5,8 @@ using Forengate.Engine;
 namespace Forengate.Cli.Commands;
 
 /// <summary>Arguments and options that several commands take, spelled once.</summary>
-internal sealed class Shared
+/// <param name="formatOption">What the option for the target's format is called: <c>--format</c>, but where a command's own output has one.</param>
+internal sealed class Shared(string formatOption = "--format")
 {
     public Argument<string> Target { get; } = new("TARGET")
     {
@@ -18,9 +19,9 @@ internal sealed class Shared
         HelpName = "URI",
     };
 
-    public Option<string?> Format { get; } = new("--format")
+    public Option<string?> Format { get; } = new(formatOption)
     {
-        Description = "Read the file as this format instead of telling it by its content: raw",
+        Description = $"Read the file as this format instead of telling it by its content: {string.Join(", ", Memory.ImageReader.Default.Formats)}",
         HelpName = "FORMAT",
     };
 
@@ -28,6 +29,18 @@ internal sealed class Shared
     {
         Description = "For raw images: where its bytes lie in guest-physical memory, as START-END[=FILEOFFSET],… (hexadecimal with 0x)",
         HelpName = "LIST",
+    };
+
+    public Option<string?> LowMemory { get; } = new("--low-memory")
+    {
+        Description = "For raw images without the hole below 4 GiB: how much RAM lies below it (3G, 0xc0000000); the rest follows from 4 GiB on",
+        HelpName = "SIZE",
+    };
+
+    public Option<string?> Cache { get; } = new("--cache")
+    {
+        Description = "Folder to keep indexes of packed images in, and to unpack in what can't be read at random (default: keep nothing)",
+        HelpName = "FOLDER",
     };
 
     public Option<OutputFormat> Output { get; } = Choice<OutputFormat>("--output", "table, json, jsonl or csv", "-o");
@@ -56,6 +69,8 @@ internal sealed class Shared
         command.Options.Add(Connect);
         command.Options.Add(Format);
         command.Options.Add(Ranges);
+        command.Options.Add(LowMemory);
+        command.Options.Add(Cache);
         command.Options.Add(Consistency);
     }
 
@@ -64,12 +79,14 @@ internal sealed class Shared
         ConnectUri = result.GetValue(Connect),
         Format = result.GetValue(Format),
         Ranges = result.GetValue(Ranges),
+        LowMemory = result.GetValue(LowMemory),
+        CacheFolder = result.GetValue(Cache),
         Consistency = result.GetValue(Consistency),
         MaxPause = result.GetValue(MaxPause) is { } milliseconds ? TimeSpan.FromMilliseconds(milliseconds) : null,
     };
 
     /// <summary>An option that takes one of an enumeration's names, in any case; the first of them when it is not given.</summary>
-    private static Option<T> Choice<T>(string name, string description, params string[] aliases)
+    internal static Option<T> Choice<T>(string name, string description, params string[] aliases)
         where T : struct, Enum
     {
         var words = Enum.GetNames<T>();

@@ -1,4 +1,5 @@
 using Forengate.Memory;
+using Forengate.Windows;
 
 namespace Forengate.Dumps;
 

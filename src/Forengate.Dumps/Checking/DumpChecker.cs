@@ -27,7 +27,7 @@ public static class DumpChecker
     {
         var findings = new CheckFindings();
         HeaderCheck.Run(header, findings);
-        if (header.DumpType == CrashDumpType.Full)
+        if (header.DumpType is CrashDumpType.Full)
             RunCheck.Run(CrashDumpRunTable.Read(header, fileLength), header.RequiredDumpSpace, fileLength, findings);
         return findings.All();
     }
@@ -40,7 +40,7 @@ public static class DumpChecker
         var report = new CheckReport
         {
             Path = path,
-            Kind = KindOf(header),
+            Kind = $"{image.Kind} dump",
             FileLength = image.FileLength,
             Fields = HeaderFields.Of(header),
             Runs = [],
@@ -52,15 +52,15 @@ public static class DumpChecker
             case CrashDumpType.Triage:
                 report = report with { Modules = TriageCheck.Run(image, findings) };
                 break;
-            case CrashDumpType.Full:
-                report = report with { Runs = RunCheck.Run(image, findings) };
+            case >= CrashDumpType.Full and <= CrashDumpType.CompleteMemory and not CrashDumpType.HeaderOnly:
+                report = report with { Runs = header.DumpType == CrashDumpType.Full ? RunCheck.Run(image, findings) : PageTableCheck.Run(image, findings) };
                 if (header.MachineImageType == MachineAmd64 && !IsEncrypted(header))
                     report = CheckMemory(report, header, path, findWindows, findings, ct);
                 else
                     findings.Note(CheckCode.Unsupported, "only plain memory of AMD64 systems can be read: beyond header and runs nothing was checked");
                 break;
             default:
-                findings.Note(CheckCode.Unsupported, $"only the header was checked: the pages of dump type {(uint)header.DumpType} cannot be read yet");
+                findings.Note(CheckCode.Unsupported, $"only the header was checked: dump type 0x{(uint)header.DumpType:x} has no pages that could be found");
                 break;
         }
         return report with { Findings = findings.All() };
@@ -91,7 +91,7 @@ public static class DumpChecker
         return new CheckReport
         {
             Path = path,
-            Kind = $"32-bit {Name(header.DumpType)} dump",
+            Kind = $"{image.Kind} dump",
             FileLength = image.FileLength,
             Fields =
             [
@@ -102,7 +102,12 @@ public static class DumpChecker
                 new("KdDebuggerDataBlock", CrashDumpLayout32.KdDebuggerDataBlock, $"0x{header.KdDebuggerDataBlock:x}", "the file"),
                 new("DumpType", CrashDumpLayout32.DumpType, $"0x{(uint)header.DumpType:x}", "the file"),
             ],
-            Runs = header.DumpType == CrashDumpType.Full ? RunCheck.Run(image, findings) : [],
+            Runs = header.DumpType switch
+            {
+                CrashDumpType.Full => RunCheck.Run(image, findings),
+                CrashDumpType.Summary or CrashDumpType.BitmapFull or CrashDumpType.BitmapKernel => PageTableCheck.Run(image, findings),
+                _ => [],
+            },
             Processors = [],
             Findings = findings.All(),
         };
@@ -110,20 +115,4 @@ public static class DumpChecker
 
     private static bool IsEncrypted(CrashDumpHeader64 header) =>
         (uint)header.Attributes != CrashDumpHeader64.Filler && (header.Attributes & CrashDumpAttributes.EncryptedDumpData) != 0;
-
-    private static string KindOf(CrashDumpHeader64 header) =>
-        header.DumpType == CrashDumpType.BitmapFull && (header.Attributes & CrashDumpAttributes.FilterDumpFile) != 0 ? "64-bit active memory dump" : $"64-bit {Name(header.DumpType)} dump";
-
-    private static string Name(CrashDumpType type) => type switch
-    {
-        CrashDumpType.Full => "complete",
-        CrashDumpType.Summary => "kernel summary",
-        CrashDumpType.Triage => "small",
-        CrashDumpType.BitmapFull => "full bitmap",
-        CrashDumpType.BitmapKernel => "kernel bitmap",
-        CrashDumpType.KernelMemory => "kernel memory",
-        CrashDumpType.KernelAndUserMemory => "kernel and user memory",
-        CrashDumpType.CompleteMemory => "complete memory",
-        _ => $"type {(uint)type}",
-    };
 }

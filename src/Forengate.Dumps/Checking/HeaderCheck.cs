@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Forengate.Memory;
+using Forengate.Windows;
 using L = Forengate.Memory.CrashDumpLayout64;
 
 namespace Forengate.Dumps;
@@ -35,8 +36,12 @@ internal static class HeaderCheck
         Qword(findings, "BugCheckParameter4", header.BugCheckParameter4);
         if (header.DumpType != CrashDumpType.Triage)
         {
-            Dword(findings, "PhysicalMemoryBlock.NumberOfRuns", header.NumberOfRuns);
-            Qword(findings, "PhysicalMemoryBlock.NumberOfPages", header.NumberOfPages);
+            // Bitmap and range dumps have a table of their own: debuggers and Windows leave the runs as filler there.
+            if (header.DumpType == CrashDumpType.Full || (uint)header.DumpType == CrashDumpHeader64.Filler)
+            {
+                Dword(findings, "PhysicalMemoryBlock.NumberOfRuns", header.NumberOfRuns);
+                Qword(findings, "PhysicalMemoryBlock.NumberOfPages", header.NumberOfPages);
+            }
             Context(header, findings);
         }
         if (Dword(findings, "Exception.ExceptionCode", header.ExceptionCode) && header.ExceptionCode == 0)
@@ -58,7 +63,7 @@ internal static class HeaderCheck
     {
         if ((uint)header.DumpType == CrashDumpHeader64.Filler)
             findings.Warning(CheckCode.Filler, "DumpType still holds the letters PAGE: debuggers take it for a complete dump, other readers may not");
-        else if (header.DumpType is not (>= CrashDumpType.Full and <= CrashDumpType.CompleteMemory) or CrashDumpType.HeaderOnly)
+        else if (header.DumpType is not (>= CrashDumpType.Full and <= CrashDumpType.CompleteMemory) or CrashDumpType.HeaderOnly or CrashDumpType.Automatic)
             findings.Error(CheckCode.HeaderValue, $"DumpType {(uint)header.DumpType} is none that debuggers open");
         if ((uint)header.Attributes == CrashDumpHeader64.Filler)
         {

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using Forengate.Memory;
-using L = Forengate.Dumps.Amd64ContextLayout;
+using Forengate.Windows;
+using L = Forengate.Windows.Amd64ContextLayout;
 
 namespace Forengate.Dumps;
 

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using Forengate.Memory;
-using L = Forengate.Dumps.SpecialRegistersLayout;
+using Forengate.Windows;
+using L = Forengate.Windows.SpecialRegistersLayout;
 
 namespace Forengate.Dumps;
 

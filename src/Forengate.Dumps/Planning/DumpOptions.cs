@@ -5,6 +5,8 @@ public sealed record DumpOptions
 {
     public static DumpOptions Default { get; } = new();
 
+    public DumpKind Kind { get; init; }
+
     /// <summary>The header's comment, ASCII, cut at 127 characters. Null: made from the view's origin.</summary>
     public string? Comment { get; init; }
 }

@@ -8,9 +8,11 @@ namespace Forengate.Dumps;
 /// </summary>
 public sealed class DumpPlan
 {
-    internal DumpPlan(View view, ReadOnlyMemory<byte> header, IReadOnlyList<CrashDumpRun> runs, IReadOnlyList<DumpPatch> patches)
+    internal DumpPlan(
+        View view, ReadOnlyMemory<byte> header, IReadOnlyList<CrashDumpRun> runs, IReadOnlyList<DumpPatch> patches, IReadOnlyList<CrashDumpRun>? stored = null,
+        ReadOnlyMemory<byte> bitmap = default)
     {
-        (View, Header, Runs, Patches) = (view, header, runs, patches);
+        (View, Header, Runs, Patches, Stored, Bitmap) = (view, header, runs, patches, stored ?? runs, bitmap);
         var memory = new OverlayMemory(view.Memory);
         foreach (var patch in patches)
         {
@@ -26,8 +28,16 @@ public sealed class DumpPlan
     /// <summary>The header as it will be written, <see cref="CrashDumpLayout64.HeaderSize"/> bytes.</summary>
     public ReadOnlyMemory<byte> Header { get; }
 
+    /// <summary>What lies between header and pages; empty for a complete dump.</summary>
+    public ReadOnlyMemory<byte> Bitmap { get; }
+
+    public DumpKind Kind { get; internal init; }
+
     /// <summary>In ascending order, at most <see cref="CrashDumpLayout64.MaxRuns"/>.</summary>
     public IReadOnlyList<CrashDumpRun> Runs { get; }
+
+    /// <summary>The pages that the dump has, in its order: all of <see cref="Runs"/>, but for a bitmap dump only those that the view has bytes for.</summary>
+    public IReadOnlyList<CrashDumpRun> Stored { get; }
 
     /// <summary>The header's fields with their sources, in the header's order; what stayed filler has no value.</summary>
     public IReadOnlyList<HeaderField> Fields { get; internal init; } = [];
@@ -49,19 +59,25 @@ public sealed class DumpPlan
     /// <summary>What a debugger will miss in this dump.</summary>
     public IReadOnlyList<string> Gaps { get; internal init; } = [];
 
-    /// <summary>Sum of all runs.</summary>
-    public ulong PageCount => Runs.Aggregate(0UL, (sum, run) => sum + run.PageCount);
+    /// <summary>Pages in the dump.</summary>
+    public ulong PageCount => Stored.Aggregate(0UL, (sum, run) => sum + run.PageCount);
+
+    /// <summary>Where the pages begin in the file, in bytes.</summary>
+    public ulong FirstPage => (ulong)(Header.Length + Bitmap.Length);
 
     /// <summary>Size of the dump, in bytes; on disk it takes less where pages are zero.</summary>
-    public ulong FileSize => (ulong)Header.Length + (PageCount << Page.Shift);
+    public ulong FileSize => FirstPage + (PageCount << Page.Shift);
 
-    /// <summary>Plans a complete 64-bit dump of a system.</summary>
+    /// <summary>Plans a 64-bit dump of a system.</summary>
     public static DumpPlan For(WindowsSystem system, DumpOptions? options = null) => For(DumpFacts.Of(system), options ?? DumpOptions.Default);
 
     internal static DumpPlan For(DumpFacts facts, DumpOptions options)
     {
         var (notes, disagreements, gaps) = (new List<string>(), new List<string>(), new List<string>());
-        var runs = RunPlan.Make(facts.View.Memory.Ranges, facts.MemoryBlock);
+        var runs = RunPlan.Make(facts.View.Memory.Ranges, facts.MemoryBlock, options.Kind);
+        var isBitmap = options.Kind == DumpKind.Bitmap;
+        var stored = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Runs) : runs.Runs;
+        var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored) : [];
         notes.AddRange(runs.Notes);
         disagreements.AddRange(runs.Disagreements);
         gaps.AddRange(runs.Gaps);
@@ -73,13 +89,14 @@ public sealed class DumpPlan
 
         var choice = ProcessorChoice.Make(facts.Processors, facts.BugCheck, facts.Kernel);
         var comment = options.Comment ?? $"Forengate: {facts.View.Origin.Format} {facts.View.Origin.Target}";
-        var (header, fields) = HeaderSynthesis.Make(facts, runs.Runs, choice, comment, disagreements);
+        var (header, fields) = HeaderSynthesis.Make(facts, runs.Runs, choice, comment, options.Kind, (ulong)bitmap.Length + (stored.Aggregate(0UL, (sum, run) => sum + run.PageCount) << Page.Shift), disagreements);
 
         var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
         foreach (var lost in patches.Patches.Except(inDump).Select(patch => patch.Reason).Distinct())
             gaps.Add($"{lost} lies outside the dump's memory runs");
-        return new DumpPlan(facts.View, header, runs.Runs, inDump)
+        return new DumpPlan(facts.View, header, runs.Runs, inDump, stored, bitmap)
         {
+            Kind = options.Kind,
             Fields = fields,
             Processors = processors,
             Notes = notes,

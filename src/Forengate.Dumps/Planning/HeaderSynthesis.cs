@@ -5,7 +5,7 @@ using L = Forengate.Memory.CrashDumpLayout64;
 namespace Forengate.Dumps;
 
 /// <summary>
-/// Makes the header of a complete dump from what is known of a system, field by field, each with its source. The table in docs/formats/crash-dump.md says the same in prose.
+/// Makes the header of a dump from what is known of a system, field by field, each with its source. The table in docs/formats/crash-dump.md says the same in prose.
 /// </summary>
 internal sealed class HeaderSynthesis
 {
@@ -24,14 +24,14 @@ internal sealed class HeaderSynthesis
     private HeaderSynthesis(DumpFacts facts) => _facts = facts;
 
     public static (byte[] Header, IReadOnlyList<HeaderField> Fields) Make(
-        DumpFacts facts, IReadOnlyList<CrashDumpRun> runs, ProcessorChoice choice, string comment, List<string> disagreements)
+        DumpFacts facts, IReadOnlyList<CrashDumpRun> runs, ProcessorChoice choice, string comment, DumpKind kind, ulong bytesBehindHeader, List<string> disagreements)
     {
         var synthesis = new HeaderSynthesis(facts);
-        synthesis.Fill(runs, choice, comment, disagreements);
+        synthesis.Fill(runs, choice, comment, kind, bytesBehindHeader, disagreements);
         return (synthesis._header, synthesis._fields);
     }
 
-    private void Fill(IReadOnlyList<CrashDumpRun> runs, ProcessorChoice choice, string comment, List<string> disagreements)
+    private void Fill(IReadOnlyList<CrashDumpRun> runs, ProcessorChoice choice, string comment, DumpKind kind, ulong bytesBehindHeader, List<string> disagreements)
     {
         var writer = new CrashDumpHeaderWriter64(_header);
         var kdbg = _facts.Kdbg;
@@ -63,9 +63,12 @@ internal sealed class HeaderSynthesis
 
         FillContext(writer, choice);
 
-        Dword(writer, "DumpType", L.DumpType, (uint)CrashDumpType.Full, "complete");
+        if (kind == DumpKind.Bitmap)
+            Dword(writer, "DumpType", L.DumpType, (uint)CrashDumpType.BitmapFull, "bitmap of the full address space");
+        else
+            Dword(writer, "DumpType", L.DumpType, (uint)CrashDumpType.Full, "complete");
         writer.Dword(L.DumpTypePadding, 0);
-        Qword(writer, "RequiredDumpSpace", L.RequiredDumpSpace, L.HeaderSize + (pages << Page.Shift), "size of the file: header and all pages");
+        Qword(writer, "RequiredDumpSpace", L.RequiredDumpSpace, L.HeaderSize + bytesBehindHeader, "size of the file");
         FillSharedData(writer);
         writer.Comment(comment);
         Add("Comment", L.Comment, $"'{comment}'", "Forengate");
@@ -101,7 +104,7 @@ internal sealed class HeaderSynthesis
     {
         var context = new byte[Amd64ContextLayout.Size];
         string source;
-        if (choice.Processor?.Cpu is { } cpu)
+        if (choice.Processor is { RegistersAreInMemory: false, Cpu: { } cpu })
         {
             Amd64Context.Write(cpu, context);
             source = choice.Why;
@@ -109,7 +112,7 @@ internal sealed class HeaderSynthesis
         else if (choice.Processor is { } processor && (processor.Context ?? processor.ContextFrame) is { } place &&
             _facts.Kernel.TryRead(place, context) && new Amd64ContextView(context).SegCs != 0)
         {
-            source = $"{choice.Why}; its CONTEXT as memory holds it at {place}, of an earlier moment";
+            source = $"{choice.Why}; its CONTEXT as memory holds it at {place}{(processor.RegistersAreInMemory ? "" : ", of an earlier moment")}";
         }
         else
         {

@@ -24,6 +24,12 @@ internal static class ProcessorPatches
 
     public static DumpedProcessor Add(PatchList patches, AddressSpace kernel, Processor processor, List<string> gaps)
     {
+        // Written anew they would lose what no register record holds: the dump's own bytes are the better copy.
+        if (processor.RegistersAreInMemory && processor.Cpu is { Rip: null })
+            gaps.Add($"processor {processor.Number}: the image keeps page and descriptor tables for it, but no CONTEXT");
+        if (processor.RegistersAreInMemory)
+            return new DumpedProcessor(processor.Number, processor.Cpu?.Index, processor.MatchedBy, []);
+
         var written = new List<string>();
         var context = new byte[Amd64ContextLayout.Size];
         if (processor.Cpu is { } cpu)

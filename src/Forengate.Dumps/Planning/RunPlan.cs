@@ -26,7 +26,8 @@ internal sealed class RunPlan
 
     /// <param name="view">Ranges of the view: what the hypervisor says. Sorted, disjoint, on page boundaries.</param>
     /// <param name="windows">Windows' own memory block; null where it was not found.</param>
-    public static RunPlan Make(IReadOnlyList<PhysicalRange> view, IReadOnlyList<PhysicalRange>? windows)
+    /// <param name="kind">A bitmap dump can say which pages of a run it lacks: its runs are all that Windows calls memory.</param>
+    public static RunPlan Make(IReadOnlyList<PhysicalRange> view, IReadOnlyList<PhysicalRange>? windows, DumpKind kind = DumpKind.Full)
     {
         var (notes, disagreements, gaps) = (new List<string>(), new List<string>(), new List<string>());
         IReadOnlyList<PhysicalRange> both;
@@ -51,6 +52,11 @@ internal sealed class RunPlan
             {
                 both = view;
                 disagreements.Add("nothing is memory both to Windows and to the hypervisor: the runs are the hypervisor's");
+            }
+            else if (lacking.Count > 0 && block.Count <= CrashDumpLayout64.MaxRuns && (kind == DumpKind.Bitmap || both.Count > CrashDumpLayout64.MaxRuns))
+            {
+                // A view full of holes (a kernel dump's) makes more pieces than a header holds: better the memory as Windows knows it, with holes in it.
+                both = block;
             }
         }
 

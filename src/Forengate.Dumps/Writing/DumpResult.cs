@@ -11,13 +11,13 @@ public sealed record DumpResult
     /// <summary>Size of the file in bytes.</summary>
     public required ulong Bytes { get; init; }
 
-    /// <summary>Pages in all runs.</summary>
+    /// <summary>Pages in the dump.</summary>
     public required ulong Pages { get; init; }
 
     /// <summary>Pages that hold only zeros: holes in the file where it can have any.</summary>
     public required ulong ZeroPages { get; init; }
 
-    /// <summary>Pages of the runs that the view had no bytes for; they are zeros in the dump.</summary>
+    /// <summary>Pages of the runs that the view had no bytes for: zeros in a complete dump, left out of a bitmap dump (but for those that were lost while it was written).</summary>
     public required ulong MissingPages { get; init; }
 
     /// <summary>Where the missing pages are; the first <see cref="DumpWriter.MissingRangesNamed"/> ranges.</summary>

@@ -24,10 +24,6 @@ public static class DumpWriter
 
     private const int ReportEveryMs = 100;
 
-    // Linux errno values, which .NET passes on as HResult where it has no name of its own for them.
-    private const int ErrorNoSpace = 28, ErrorFileTooLarge = 27, ErrorQuota = 122, ErrorBrokenPipe = 32;
-    private const int HResultDiskFull = unchecked((int)0x80070070);
-
     private static readonly byte[] s_zeros = new byte[1 << 20];
 
     /// <summary>
@@ -80,8 +76,9 @@ public static class DumpWriter
         try
         {
             stream.Write(plan.Header.Span);
-            tally.AddDone((ulong)plan.Header.Length);
-            foreach (var run in plan.Runs)
+            stream.Write(plan.Bitmap.Span);
+            tally.AddDone(plan.FirstPage);
+            foreach (var run in plan.Stored)
             {
                 for (var done = 0UL; done < run.PageCount; done += ChunkPages)
                 {
@@ -136,7 +133,8 @@ public static class DumpWriter
             // The whole size first: everything not written is a hole.
             RandomAccess.SetLength(file.Handle, (long)plan.FileSize);
             RandomAccess.Write(file.Handle, plan.Header.Span, 0);
-            tally.AddDone((ulong)plan.Header.Length);
+            RandomAccess.Write(file.Handle, plan.Bitmap.Span, plan.Header.Length);
+            tally.AddDone(plan.FirstPage);
 
             var threads = Math.Min(Math.Min(Environment.ProcessorCount, MaxThreads), Math.Max(1, chunks.Count));
             var tasks = new Task[threads];
@@ -216,8 +214,8 @@ public static class DumpWriter
     private static List<(ulong Frame, ulong Pages, ulong FileOffset)> Chunks(DumpPlan plan)
     {
         var chunks = new List<(ulong, ulong, ulong)>();
-        var offset = (ulong)plan.Header.Length;
-        foreach (var run in plan.Runs)
+        var offset = plan.FirstPage;
+        foreach (var run in plan.Stored)
         {
             for (var done = 0UL; done < run.PageCount; done += ChunkPages)
             {
@@ -256,7 +254,31 @@ public static class DumpWriter
         progress.Report(new DumpProgress(done, plan.FileSize, rate, left));
     }
 
-    private static DumpResult Result(DumpPlan plan, string path, PageTally tally, Stopwatch clock) => new()
+    private static DumpResult Result(DumpPlan plan, string path, PageTally tally, Stopwatch clock)
+    {
+        AddLeftOut(plan, tally);
+        return ResultOf(plan, path, tally, clock);
+    }
+
+    /// <summary>The pages of the runs that a bitmap dump has not got are as missing as those that others hold as zeros.</summary>
+    private static void AddLeftOut(DumpPlan plan, PageTally tally)
+    {
+        var next = 0;
+        foreach (var run in plan.Runs)
+        {
+            var frame = run.BasePage;
+            for (; next < plan.Stored.Count && plan.Stored[next].BasePage < run.BasePage + run.PageCount; next++)
+            {
+                if (plan.Stored[next].BasePage > frame)
+                    tally.AddMissing(PhysicalAddress.FromFrame(frame), plan.Stored[next].BasePage - frame);
+                frame = plan.Stored[next].BasePage + plan.Stored[next].PageCount;
+            }
+            if (frame < run.BasePage + run.PageCount)
+                tally.AddMissing(PhysicalAddress.FromFrame(frame), run.BasePage + run.PageCount - frame);
+        }
+    }
+
+    private static DumpResult ResultOf(DumpPlan plan, string path, PageTally tally, Stopwatch clock) => new()
     {
         Path = path,
         Bytes = plan.FileSize,
@@ -268,14 +290,5 @@ public static class DumpWriter
         Plan = plan,
     };
 
-    private static DumpWriteException Explain(Exception e, string path, ulong done, ulong size) => e.HResult switch
-    {
-        ErrorNoSpace or HResultDiskFull => new($"cannot write {path}: no space left after {Size(done)} of at most {Size(size)}; free space there or name another place", e),
-        ErrorQuota => new($"cannot write {path}: the disk quota is used up after {Size(done)} of at most {Size(size)}; name another place", e),
-        ErrorFileTooLarge => new($"cannot write {path}: the file system or a limit (ulimit -f) does not allow a file of {Size(size)}; name another place", e),
-        ErrorBrokenPipe => new($"cannot write {path}: its reader went away after {Size(done)} of {Size(size)}", e),
-        _ => new($"cannot write {path}: {e.Message.ReplaceLineEndings(" ")}", e),
-    };
-
-    private static string Size(ulong bytes) => bytes >= 1UL << 30 ? $"{bytes / (double)(1UL << 30):0.0} GiB" : $"{bytes / (double)(1UL << 20):0.0} MiB";
+    private static DumpWriteException Explain(Exception e, string path, ulong done, ulong size) => new(WriteFailure.Explain(e, path, done, size), e);
 }

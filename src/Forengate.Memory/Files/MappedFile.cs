@@ -60,7 +60,12 @@ public sealed unsafe class MappedFile : IDisposable
 
     /// <summary>Opens and maps a file.</summary>
     /// <exception cref="ImageFormatException">Missing, empty, a directory or device, no permission, …: one line says which.</exception>
-    public static MappedFile Open(string path)
+    public static MappedFile Open(string path) => Open(path, path);
+
+    /// <inheritdoc cref="Open(string)"/>
+    /// <param name="path">What is opened.</param>
+    /// <param name="shownAs">What <see cref="Path"/> says: the image, where <paramref name="path"/> is a nameless file that holds it unpacked.</param>
+    internal static MappedFile Open(string path, string shownAs)
     {
         // Not blocking: opening a pipe nobody writes to would otherwise hang before we can see that it is one.
         var file = Libc.Open(path, Libc.O_RDONLY | Libc.O_CLOEXEC | Libc.O_NONBLOCK | Libc.O_NOCTTY);
@@ -86,7 +91,7 @@ public sealed unsafe class MappedFile : IDisposable
                 mapping.Dispose();
                 throw Fail(path, $"mapping its {stat.Size} bytes was refused ({reason}); copy it to a local file system");
             }
-            return new MappedFile(path, file, mapping, (long)stat.Size, stat.Blocks * StatBlockSize < stat.Size);
+            return new MappedFile(shownAs, file, mapping, (long)stat.Size, stat.Blocks * StatBlockSize < stat.Size);
         }
         catch
         {

@@ -12,33 +12,21 @@ internal static class ForeignFile
     {
         if (head.StartsWith("\u007fELF"u8))
             return "it is an ELF program or library, no core";
-        if (head.StartsWith("KDUMP   "u8) || head.StartsWith("makedumpfile"u8))
-            return "it is a kdump-compressed dump, which is not read yet; dump again as ELF (virsh dump --memory-only --format elf)";
-        if (head.StartsWith("LibvirtQemudSave"u8) || head.StartsWith("LibvirtQemudPart"u8))
-            return "it is a libvirt save file, which is not read yet; restore it and dump with virsh dump --memory-only";
-        if (head.StartsWith("QEVM"u8))
-            return "it is a QEMU migration stream, which is not read yet; load it and dump with dump-guest-memory";
         if (head.StartsWith((ReadOnlySpan<byte>)[(byte)'Q', (byte)'F', (byte)'I', 0xFB]))
             return "it is a qcow2 disk image, not memory";
         if (head.StartsWith("KDMV"u8) || head.StartsWith("vhdxfile"u8) || head.StartsWith("conectix"u8))
             return "it is a virtual disk, not memory";
-        if (head.StartsWith("EMiL"u8))
-            return "it is a LiME dump, which is not read yet; convert it to raw or ELF";
+        if (HibernationFile.Describe(head) is { } hibernation)
+            return hibernation;
         if (head.StartsWith("MZ"u8) && IsPortableExecutable(head))
             return "it is a Windows program, no memory image";
         if (head.StartsWith("MDMP"u8))
             return "it is a user-mode minidump of one process, not of a machine";
-        if (head.StartsWith((ReadOnlySpan<byte>)[0x1F, 0x8B]))
-            return Packed("gzip");
         if (head.StartsWith("PK\u0003\u0004"u8))
             return Packed("zip");
-        if (head.StartsWith((ReadOnlySpan<byte>)[0xFD, (byte)'7', (byte)'z', (byte)'X', (byte)'Z']))
-            return Packed("xz");
         if (head.StartsWith((ReadOnlySpan<byte>)[(byte)'7', (byte)'z', 0xBC, 0xAF]))
             return Packed("7z");
-        if (head.StartsWith((ReadOnlySpan<byte>)[0x28, 0xB5, 0x2F, 0xFD]))
-            return Packed("zstd");
-        return head.StartsWith("BZh"u8) ? Packed("bzip2") : null;
+        return PackingMagic.Of(head) is var packing and not Packing.None ? Packed($"{PackingMagic.NameOf(packing)} twice") : null;
 
         static string Packed(string by) => $"it is packed by {by}; unpack it first";
     }

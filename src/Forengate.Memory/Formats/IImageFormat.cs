@@ -13,6 +13,9 @@ public interface IImageFormat
     /// <param name="length">Size of the file in bytes.</param>
     bool Recognizes(ReadOnlySpan<byte> head, long length);
 
+    /// <summary>True when the format does not say outright where low RAM ends, so that <see cref="ImageOpenOptions.RawLowSize"/> is a word on it and does not mean a raw image.</summary>
+    bool TakesLowSize => false;
+
     /// <summary>Makes a view of the file. The view owns <paramref name="file"/> from then on; when this throws, the caller still does.</summary>
     /// <exception cref="ImageFormatException">The file claims the format and does not keep to it, or is of a kind that is not supported.</exception>
     View Open(MappedFile file, ImageOpenOptions options, CancellationToken cancellation);

@@ -7,5 +7,11 @@ internal static class ImageFormats
     [
         new ElfCoreFormat(),
         new CrashDumpFormat(),
+        new KdumpFormat(),
+        new LibvirtSaveFormat(),
+        new PackedFormat(),
+        new MigrationFormat(),
+        new LimeFormat(),
+        new VmwareFormat(),
     ];
 }

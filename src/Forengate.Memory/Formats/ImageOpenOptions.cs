@@ -13,6 +13,7 @@ public sealed record ImageOpenOptions
 
     /// <summary>
     /// RAM below 4 GiB, in bytes, of a raw image that holds low and high memory without the hole between them; null: no hole. <see cref="RawLayout"/> goes before it.
+    /// Of a migration stream or save file: overrules what its machine type and tables say of it.
     /// </summary>
     public ulong? RawLowSize { get; init; }
 

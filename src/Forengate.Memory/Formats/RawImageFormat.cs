@@ -24,16 +24,16 @@ public sealed class RawImageFormat : IImageFormat
             throw new ImageFormatException($"'{file.Path}' has only {file.Length} bytes, less than one page of memory");
         var layout = LayoutOf(file.Length, options);
         var memory = new FileMemory(file, layout.Parts.Select(part => FileExtent.Stored(part.Range.Start, part.Range.Length, part.FileOffset)));
-        var remarks = new List<string>();
+        var (remarks, damage) = (new List<string>(), new List<string>());
         if (file.Length % Page.Size is not 0 and var odd)
             remarks.Add($"the last {odd} bytes of the file are no whole page and were left out");
         if (memory.MissingBytes != 0)
-            remarks.Add($"the file ends before its memory: 0x{memory.MissingBytes:x} of 0x{memory.Size:x} bytes are missing");
+            damage.Add($"the file ends before its memory: 0x{memory.MissingBytes:x} of 0x{memory.Size:x} bytes are missing");
         if (options.RawLayout is null && options.RawLowSize is null)
             remarks.Add("a raw image does not say where its bytes belong: file offset was taken for guest-physical address (--ranges says otherwise)");
         return new View(
             memory, [], new Consistency(ConsistencyLevel.Unknown, "a raw image does not say how it was taken"),
-            new ViewOrigin { Target = file.Path, Format = "raw image", Remarks = remarks });
+            new ViewOrigin { Target = file.Path, Format = "raw image", Packing = "none", FileBytes = (ulong)file.Length, Remarks = remarks, Damage = damage });
     }
 
     private static RawLayout LayoutOf(long length, ImageOpenOptions options)

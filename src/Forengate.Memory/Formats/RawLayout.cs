@@ -60,6 +60,11 @@ public sealed class RawLayout
         return new RawLayout([.. parts]);
     }
 
+    /// <summary>Reads a size such as <c>3G</c>, <c>0xc0000000</c> or <c>3072M</c>, in bytes.</summary>
+    /// <exception cref="FormatException">It is none.</exception>
+    public static ulong ParseSize(string text) =>
+        TryParseNumber(text, out var size) ? size : throw new FormatException($"'{text}' is no size; say a number of bytes, decimal or 0x…, with K, M, G or T behind if wanted");
+
     public override string ToString() => string.Join(',', _parts.Select(part => $"{part.Range}=0x{part.FileOffset:x}"));
 
     private static RawPart ParsePart(string item, ulong next)

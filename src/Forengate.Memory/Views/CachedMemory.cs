@@ -9,13 +9,12 @@ namespace Forengate.Memory;
 /// <remarks>Right only while the source stands still: never put it over a guest that runs. Safe for concurrent use.</remarks>
 public sealed class CachedMemory : PhysicalMemory
 {
-    private const int ShardBits = 4;
     private const int LargeRead = 64 * Page.Size;
     private const int Batch = 64;
 
     private readonly PhysicalMemory _source;
     private readonly bool _ownsSource;
-    private readonly Shard[] _shards = new Shard[1 << ShardBits];
+    private readonly PageCache _cache;
 
     /// <param name="source">Read on a miss.</param>
     /// <param name="capacity">Bytes of pages kept, at least 1 MiB.</param>
@@ -25,8 +24,7 @@ public sealed class CachedMemory : PhysicalMemory
         ArgumentOutOfRangeException.ThrowIfLessThan(capacity, 1 << 20);
         _source = source;
         _ownsSource = ownsSource;
-        for (var i = 0; i < _shards.Length; i++)
-            _shards[i] = new Shard(capacity / Page.Size / _shards.Length);
+        _cache = new PageCache(capacity);
     }
 
     public override IReadOnlyList<PhysicalRange> Ranges => _source.Ranges;
@@ -49,8 +47,7 @@ public sealed class CachedMemory : PhysicalMemory
         {
             var here = address + (ulong)done;
             var target = destination.Slice(done, Math.Min(Page.Size - here.PageOffset, destination.Length - done));
-            var shard = ShardOf(here);
-            if (shard.TryCopy(here.Frame, here.PageOffset, target, out var state))
+            if (_cache.TryCopy(here.Frame, here.PageOffset, target, out var state))
             {
                 if (state is not (PageState.Present or PageState.Zero))
                     break;
@@ -70,7 +67,7 @@ public sealed class CachedMemory : PhysicalMemory
         var misses = 0;
         for (var i = 0; i < pages.Length; i++)
         {
-            if (ShardOf(pages[i]).TryCopy(pages[i].Frame, 0, destination.Slice(i * Page.Size, Page.Size), out states[i]))
+            if (_cache.TryCopy(pages[i].Frame, 0, destination.Slice(i * Page.Size, Page.Size), out states[i]))
             {
                 if (states[i] is PageState.Present or PageState.Zero)
                     readable++;
@@ -93,8 +90,6 @@ public sealed class CachedMemory : PhysicalMemory
         base.Dispose(disposing);
     }
 
-    private Shard ShardOf(PhysicalAddress address) => _shards[(int)((address.Frame * 0x9E37_79B9_7F4A_7C15UL) >> (64 - ShardBits))];
-
     /// <summary>Reads the page and those that the same read will want next into the cache.</summary>
     private bool Fetch(PhysicalAddress address, int length)
     {
@@ -108,7 +103,7 @@ public sealed class CachedMemory : PhysicalMemory
             Span<PageState> states = stackalloc PageState[Batch];
             _source.ReadPages(pages[..count], buffer.AsSpan(0, count * Page.Size), states[..count]);
             for (var i = count - 1; i >= 0; i--)
-                ShardOf(pages[i]).Put(pages[i].Frame, buffer.AsSpan(i * Page.Size, Page.Size), states[i]);
+                _cache.Put(pages[i].Frame, buffer.AsSpan(i * Page.Size, Page.Size), states[i]);
             return states[0] is PageState.Present or PageState.Zero;
         }
         finally
@@ -135,7 +130,7 @@ public sealed class CachedMemory : PhysicalMemory
                 var page = bytes.Slice(i * Page.Size, Page.Size);
                 page.CopyTo(destination.Slice(missed[i] * Page.Size, Page.Size));
                 states[missed[i]] = got[i];
-                ShardOf(wanted[i]).Put(wanted[i].Frame, page, got[i]);
+                _cache.Put(wanted[i].Frame, page, got[i]);
             }
             return readable;
         }
@@ -143,71 +138,5 @@ public sealed class CachedMemory : PhysicalMemory
         {
             ArrayPool<byte>.Shared.Return(buffer);
         }
-    }
-
-    /// <summary>A part of the cache under a lock of its own: slots in a ring, each with a mark that a use sets and the eviction hand clears.</summary>
-    private sealed class Shard(int slots)
-    {
-        private readonly Lock _lock = new();
-        private readonly Dictionary<ulong, int> _slotOf = new(slots);
-        private readonly List<Slot> _slots = new(slots);
-        private int _hand;
-
-        /// <summary>Copies part of a page if it is here; zeros where the page is known and has no bytes.</summary>
-        public bool TryCopy(ulong frame, int offset, Span<byte> destination, out PageState state)
-        {
-            lock (_lock)
-            {
-                state = PageState.Missing;
-                if (!_slotOf.TryGetValue(frame, out var index))
-                    return false;
-                var slot = _slots[index];
-                slot.Used = true;
-                state = slot.State;
-                if (slot.State == PageState.Present)
-                    slot.Bytes.AsSpan(offset, destination.Length).CopyTo(destination);
-                else
-                    destination.Clear();
-                return true;
-            }
-        }
-
-        public void Put(ulong frame, ReadOnlySpan<byte> page, PageState state)
-        {
-            lock (_lock)
-            {
-                if (_slotOf.ContainsKey(frame))
-                    return;
-                Slot slot;
-                if (_slots.Count < slots)
-                {
-                    slot = new Slot();
-                    _slotOf[frame] = _slots.Count;
-                    _slots.Add(slot);
-                }
-                else
-                {
-                    for (; _slots[_hand].Used; _hand = (_hand + 1) % slots)
-                        _slots[_hand].Used = false;
-                    slot = _slots[_hand];
-                    _slotOf.Remove(slot.Frame);
-                    _slotOf[frame] = _hand;
-                    _hand = (_hand + 1) % slots;
-                }
-                slot.Frame = frame;
-                slot.State = state;
-                slot.Used = true;
-                if (state == PageState.Present)
-                    page.CopyTo(slot.Bytes);
-            }
-        }
-    }
-
-    private sealed class Slot
-    {
-        public readonly byte[] Bytes = new byte[Page.Size];
-        public ulong Frame;
-        public PageState State;
-        public bool Used;
     }
 }

@@ -27,6 +27,15 @@ public sealed record ViewOrigin
     /// <summary>What is damaged or cut off, a line each: the view is read as far as it goes and is not whole. Empty for a sound image.</summary>
     public IReadOnlyList<string> Damage { get; init; } = [];
 
+    /// <summary>The guest's processor architecture, where the source tells; null is no statement.</summary>
+    public GuestArchitecture? Architecture { get; init; }
+
+    /// <summary>
+    /// True where the source keeps the CPUs' registers of its instant in the guest's own memory, as the guest's system (or whoever made the image) put them there for debuggers: a crash
+    /// dump. False: what memory holds of registers is of an earlier moment.
+    /// </summary>
+    public bool KeepsRegistersInMemory { get; init; }
+
     /// <summary>RAM blocks by the hypervisor's names, where the source tells.</summary>
     public IReadOnlyList<RamBlock> Blocks { get; init; } = [];
 

@@ -5,5 +5,10 @@ public static class ImageWriters
 {
     public static IReadOnlyList<IImageWriter> All { get; } =
     [
+        KdumpWriter.WithZlib,
+        KdumpWriter.WithZstd,
+        new ElfCoreWriter(),
+        new RawImageWriter(),
+        new LimeWriter(),
     ];
 }

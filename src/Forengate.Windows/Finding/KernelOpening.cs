@@ -285,7 +285,7 @@ internal sealed class KernelOpening
         if (AddressOf(KernelGlobal.KiProcessorBlock) is { } block)
         {
             processors = ProcessorReader.Read(
-                kernel, block, _layouts.Processor, _layouts.Thread, _layouts.Process, kdbg?.OffsetPrcbContext, _view.Cpus, _limits, warnings);
+                kernel, block, _layouts.Processor, _layouts.Thread, _layouts.Process, kdbg?.OffsetPrcbContext, _view, _limits, warnings);
         }
         else
         {

@@ -26,6 +26,12 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         if (view.Memory.Ranges.Count == 0)
             return new WindowsSearch(null, [], "the view holds no memory at all: nothing to look for Windows in");
 
+        if (view.Origin.Architecture is { } other and not GuestArchitecture.X64)
+        {
+            var kind = other == GuestArchitecture.X86 ? "32-bit" : "ARM64";
+            return new WindowsSearch(null, [], $"{kind} Windows: only the kernels of x64 are read so far, so nothing was looked for in this memory");
+        }
+
         // A kernel that the CPUs run is the one that counts, with a profile or without: others in memory would be remains.
         if (ByRegisters() || (_withoutProfile is null && (ByLowStub() || BySearch())))
             return new WindowsSearch(_best!.Value.System, _best.Value.System.KernelFacts, null);

@@ -21,8 +21,14 @@ public sealed record Processor
     /// <summary><c>KPRCB.ProcessorState.SpecialRegisters</c>.</summary>
     public VirtualAddress? SpecialRegisters { get; init; }
 
-    /// <summary>The registers of the vCPU whose GS base (either one) is this processor's KPCR; null where none is.</summary>
+    /// <summary>
+    /// The registers of the vCPU whose GS base (either one) is this processor's KPCR; of a source without CPU records that keeps registers in memory (a crash dump), those.
+    /// Null where there are none.
+    /// </summary>
     public CpuState? Cpu { get; init; }
+
+    /// <summary>True where <see cref="Cpu"/> was read from <see cref="Context"/> and <see cref="SpecialRegisters"/>: memory holds it all already.</summary>
+    public bool RegistersAreInMemory { get; init; }
 
     /// <summary>How <see cref="Cpu"/> was matched, or why none was.</summary>
     public required string MatchedBy { get; init; }

@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using System.Text;
 using Forengate.Memory;
 using Forengate.Windows;
-using C = Forengate.Dumps.Amd64ContextLayout;
+using C = Forengate.Windows.Amd64ContextLayout;
 using F = Forengate.Windows.DebuggerDataField;
 
 namespace Forengate.Dumps.Tests;

@@ -6,16 +6,16 @@ using Forengate.Testing.Twins;
 namespace Forengate.Engine.Tests.Families;
 
 /// <summary>
-/// For one family: a live twin in each case is examined, dumped, checked, listed and opened by the debugger engine, and all of it must be the truth. A class a family, so that they run side by side.
+/// For one family, perhaps with further options for <c>twin make</c>: a live twin in each case is examined, dumped, checked, listed and opened by the debugger engine, and all of it must be the truth. A class a family, so that they run side by side.
 /// </summary>
-public abstract class FamilyMatrix(string family)
+public abstract class FamilyMatrix(string family, params string[] more)
 {
     public static TheoryData<FamilyCase> Cases => [.. FamilyCase.Chosen];
 
     [Theory, MemberData(nameof(Cases))]
     public void A_live_twin_is_examined_dumped_checked_and_listed(FamilyCase one)
     {
-        using var twin = TwinGuest.Start(TwinImages.Get(one.MakeOptions(family)));
+        using var twin = TwinGuest.Start(TwinImages.Get([.. one.MakeOptions(family), .. more]));
         var registers = twin.StopAndReadRegisters();
         var differences = new Differences();
 
@@ -69,5 +69,7 @@ public sealed class Windows10Version1809() : FamilyMatrix("17763");
 public sealed class Windows10Version2004() : FamilyMatrix("19041");
 
 public sealed class WindowsServer2022() : FamilyMatrix("20348");
+
+public sealed class WindowsServer2022FiveLevels() : FamilyMatrix("20348", "--levels", "5");
 
 public sealed class Windows11() : FamilyMatrix("22000");

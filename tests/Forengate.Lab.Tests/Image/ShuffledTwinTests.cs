@@ -115,6 +115,38 @@ public sealed class ShuffledTwinTests
         }
     }
 
+    [Theory]
+    [InlineData("7601", 4UL)]
+    [InlineData("19041", 5UL)]
+    [InlineData("22000", 6UL)]
+    public void Qemu_finds_each_cpus_context_by_the_shuffled_debugger_block(string build, ulong seed)
+    {
+        var (image, truth) = Twins.Make(Twins.Small(build) with { Shuffle = seed, CpuCount = 3, CpuModes = CpuModes.Mixed, Note = true });
+        using var directory = new MachineDirectory();
+        using var twin = TwinMachine.Start(image.Plan, directory.Path, new MachineOptions { VmCoreInfo = true });
+        var path = Path.Combine(directory.Path, "qemu.dmp");
+        twin.Qmp($$$"""{"execute":"dump-guest-memory","arguments":{"paging":false,"protocol":"file:{{{path}}}","format":"win-dmp"}}""");
+        var dump = File.ReadAllBytes(path);
+        foreach (var cpu in truth.Cpus)
+        {
+            // Pages lie behind 0x2000 bytes of header, run by run. CONTEXT has R12 at 0xD8, followed by R13 to R15 (winnt.h).
+            var at = 0x2000UL;
+            var page = cpu.ContextPa.Value >> 12;
+            foreach (var run in truth.Memory.Runs)
+            {
+                if (page >= run.FirstPage.Value && page < run.FirstPage.Value + run.Pages)
+                {
+                    at += cpu.ContextPa.Value - (run.FirstPage.Value << 12);
+                    break;
+                }
+                at += run.Pages << 12;
+            }
+            var context = dump.AsSpan((int)at);
+            Assert.Equal(cpu.Registers.R12.Value, BinaryPrimitives.ReadUInt64LittleEndian(context[0xD8..]));
+            Assert.Equal(cpu.Registers.R15.Value, BinaryPrimitives.ReadUInt64LittleEndian(context[0xF0..]));
+        }
+    }
+
     [Fact]
     public void A_hidden_build_keeps_its_layouts_and_loses_its_name()
     {

@@ -30,8 +30,12 @@ internal sealed class Walker(BootPlan plan)
 
     public ulong? Walk(ulong cr3, ulong va)
     {
+        // CR4.LA57 adds a level above; addresses are then sign-extended from bit 56.
+        var five = (plan.Cpus[0].Cr4 & 1 << 12) != 0;
+        if ((long)va >> (five ? 56 : 47) is not (0 or -1))
+            return null;
         var table = cr3 & 0x000FFFFFFFFFF000;
-        foreach (var shift in new[] { 39, 30, 21, 12 })
+        foreach (var shift in five ? [48, 39, 30, 21, 12] : new[] { 39, 30, 21, 12 })
         {
             var entry = PhysicalU64(table + (va >> shift & 0x1FF) * 8);
             if ((entry & 1) == 0)

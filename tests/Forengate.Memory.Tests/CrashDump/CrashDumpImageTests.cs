@@ -47,11 +47,11 @@ public sealed class CrashDumpImageTests : IDisposable
         Assert.Equal(2, FirstByte(view, 0x100));
         Assert.Equal(PageState.Missing, view.Memory.StateOf(new(0x101000)));
         Assert.Equal(0x5000u, view.Memory.Size);
-        Assert.Contains(view.Origin.Remarks, remark => remark.Contains("0x2 of its 0x3 pages are missing, from physical address 0x101000 on", StringComparison.Ordinal));
+        Assert.Contains(view.Origin.Damage, remark => remark.Contains("0x2 of its 0x3 pages are missing, from physical address 0x101000 on", StringComparison.Ordinal));
     }
 
     [Fact]
-    public void OverlapWrongOrderAndImpossibleRunsAreRemarks()
+    public void OverlapAndImpossibleRunsAreDamageAndWrongOrderIsTold()
     {
         Write([new(0x100, 2), new(0x10, 2), new(0x101, 2), new(ulong.MaxValue, 2), new(0x20, 0)]);
         using var view = OpenView();
@@ -62,8 +62,8 @@ public sealed class CrashDumpImageTests : IDisposable
         Assert.Equal(1, FirstByte(view, 0x101));
         Assert.Equal(5, FirstByte(view, 0x102));
         Assert.Contains(view.Origin.Remarks, remark => remark.Contains("ascending order", StringComparison.Ordinal));
-        Assert.Contains(view.Origin.Remarks, remark => remark.Contains("overlaps run 1", StringComparison.Ordinal));
-        Assert.Contains(view.Origin.Remarks, remark => remark.Contains("run 4 is no possible memory", StringComparison.Ordinal));
+        Assert.Contains(view.Origin.Damage, remark => remark.Contains("overlaps run 1", StringComparison.Ordinal));
+        Assert.Contains(view.Origin.Damage, remark => remark.Contains("run 4 is no possible memory", StringComparison.Ordinal));
         Assert.Contains("run 5 has no pages", view.Origin.Remarks);
     }
 
@@ -133,7 +133,7 @@ public sealed class CrashDumpImageTests : IDisposable
         File.WriteAllBytes(_path, bytes);
         using var view = OpenView();
         Assert.Equal([new PhysicalRange(new(0x10000), 0x2000), new PhysicalRange(new(0x100000), 0x3000)], view.Memory.Ranges);
-        Assert.Contains("only 42 fit", Assert.Single(view.Origin.Remarks), StringComparison.Ordinal);
+        Assert.Contains("only 42 fit", Assert.Single(view.Origin.Damage), StringComparison.Ordinal);
     }
 
     private View OpenView() => ImageReader.Open(_path);

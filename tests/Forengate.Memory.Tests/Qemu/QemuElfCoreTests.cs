@@ -4,7 +4,7 @@ using System.Text.RegularExpressions;
 namespace Forengate.Memory.Tests.Qemu;
 
 /// <summary>Cores made by real QEMU, judged by what the same QEMU says of itself: pmemsave, info registers, gva2gpa.</summary>
-public sealed partial class QemuElfCoreTests
+public sealed class QemuElfCoreTests
 {
     private const int LowSize = 32 << 20;
     private const int HighSize = 32 << 20;
@@ -19,7 +19,7 @@ public sealed partial class QemuElfCoreTests
         Assert.Equal("ELF core (64-bit)", view.Origin.Format);
         Assert.Equal("QEMU", view.Origin.Producer);
         Assert.Equal(ConsistencyLevel.Instant, view.Consistency.Level);
-        AssertRegistersEqual(qemu, view.Cpus);
+        QemuRegisters.AssertEqual(qemu, view.Cpus);
         AssertStubRegisters(view.Cpus[0]);
         if (!paging)
         {
@@ -72,7 +72,7 @@ public sealed partial class QemuElfCoreTests
         using var view = ImageReader.Open(qemu.Dump(paging: false));
         // For an i386, but of 64-bit class: the ROM ends at 4 GiB.
         Assert.Equal("ELF core (64-bit)", view.Origin.Format);
-        AssertRegistersEqual(qemu, view.Cpus);
+        QemuRegisters.AssertEqual(qemu, view.Cpus);
         Assert.Equal(0xFFFF_0000UL, view.Cpus[0].Cs!.Value.Base);
         Assert.Equal(0xFFF0UL, view.Cpus[0].Rip);
         Assert.False(view.Cpus[0].IsLongMode);
@@ -91,7 +91,7 @@ public sealed partial class QemuElfCoreTests
             stream.SetLength(stream.Length - (40 << 20));
         using var view = ImageReader.Open(path);
         Assert.Equal(2, view.Cpus.Count);
-        Assert.Contains(view.Origin.Remarks, remark => remark.Contains("cut off", StringComparison.Ordinal));
+        Assert.Contains(view.Origin.Damage, remark => remark.Contains("cut off", StringComparison.Ordinal));
         AssertMemoryEquals(qemu, view.Memory, 0x100000, 16 << 20);
         Assert.Equal(PageState.Missing, view.Memory.StateOf(new PhysicalAddress(LongModeStub.AboveFourGiB)));
         Assert.Equal((ulong)(LowSize + HighSize), view.Memory.Size);
@@ -101,37 +101,11 @@ public sealed partial class QemuElfCoreTests
     /// <summary>As C prints %#x: zero goes bare.</summary>
     private static string Hash(ulong value) => value == 0 ? "0" : $"0x{value:x}";
 
-    private static QemuMachine StartLongMode()
+    internal static QemuMachine StartLongMode()
     {
-        var folder = Directory.CreateTempSubdirectory("forengate-stub-");
-        try
-        {
-            var rom = Path.Combine(folder.FullName, "rom.bin");
-            var image = Path.Combine(folder.FullName, "image.bin");
-            var noise = Path.Combine(folder.FullName, "noise.bin");
-            File.WriteAllBytes(rom, LongModeStub.Rom());
-            File.WriteAllBytes(image, LongModeStub.Image());
-            var bytes = new byte[3 << 20];
-            new Random(7).NextBytes(bytes);
-            File.WriteAllBytes(noise, bytes);
-            var qemu = QemuMachine.Start(
-                "pc,max-ram-below-4g=32M",
-                "-bios", rom,
-                "-device", $"loader,file={image},addr=0x{LongModeStub.Code:x},force-raw=on",
-                "-device", $"loader,file={noise},addr=0x600000,force-raw=on",
-                "-device", $"loader,file={noise},addr=0x{LongModeStub.AboveFourGiB:x},force-raw=on");
-            for (var tries = 0; !qemu.Monitor("info registers").Contains("HLT=1", StringComparison.Ordinal); tries++)
-            {
-                Assert.True(tries < 500, "the stub did not halt");
-                Thread.Sleep(20);
-            }
-            qemu.Command("stop");
-            return qemu;
-        }
-        finally
-        {
-            folder.Delete(recursive: true);
-        }
+        var qemu = LongModeMachine.Start("pc,max-ram-below-4g=32M");
+        qemu.Command("stop");
+        return qemu;
     }
 
     private static void AssertMemoryEquals(QemuMachine qemu, PhysicalMemory memory, ulong address, int length)
@@ -166,48 +140,4 @@ public sealed partial class QemuElfCoreTests
         Assert.Equal(0, cpu.Cpl);
         Assert.Equal(4, cpu.PagingLevels);
     }
-
-    private static void AssertRegistersEqual(QemuMachine qemu, IReadOnlyList<CpuState> cpus)
-    {
-        Assert.Equal(2, cpus.Count);
-        for (var i = 0; i < cpus.Count; i++)
-        {
-            Assert.Equal(i, cpus[i].Index);
-            var text = qemu.Command("human-monitor-command", new Dictionary<string, object?> { ["command-line"] = "info registers", ["cpu-index"] = i }).GetString()!;
-            var said = NamedValue().Matches(text).DistinctBy(match => match.Groups[1].Value).ToDictionary(
-                match => match.Groups[1].Value.TrimStart('E', 'R'), match => ulong.Parse(match.Groups[2].Value, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture));
-            var cpu = cpus[i];
-            (string Name, ulong? Value)[] ours =
-            [
-                ("AX", cpu.Rax), ("BX", cpu.Rbx), ("CX", cpu.Rcx), ("DX", cpu.Rdx), ("SI", cpu.Rsi), ("DI", cpu.Rdi), ("BP", cpu.Rbp), ("SP", cpu.Rsp),
-                ("IP", cpu.Rip), ("CR0", cpu.Cr0), ("CR2", cpu.Cr2), ("CR3", cpu.Cr3), ("CR4", cpu.Cr4),
-            ];
-            foreach (var (name, value) in ours)
-                Assert.Equal((name, said[name.TrimStart('E', 'R')]), (name, value!.Value));
-            if (said.TryGetValue("8", out var r8))
-                Assert.Equal(r8, cpu.R8!.Value);
-            foreach (Match match in SegmentValue().Matches(text))
-            {
-                var (selector, start, limit, flags) = (Hex(match.Groups[2]), Hex(match.Groups[3]), Hex(match.Groups[4]), Hex(match.Groups[5]));
-                var segment = match.Groups[1].Value switch
-                {
-                    "CS" => cpu.Cs, "DS" => cpu.Ds, "ES" => cpu.Es, "FS" => cpu.Fs, "GS" => cpu.Gs, "SS" => cpu.Ss, "LDT" => cpu.Ldtr, _ => cpu.Tr,
-                };
-                Assert.Equal(new SegmentRegister((ushort)selector, start, (uint)limit, (uint)flags), segment);
-            }
-            foreach (Match match in TableValue().Matches(text))
-                Assert.Equal(new DescriptorTableRegister(Hex(match.Groups[2]), (uint)Hex(match.Groups[3])), match.Groups[1].Value == "GDT" ? cpu.Gdtr : cpu.Idtr);
-        }
-    }
-
-    private static ulong Hex(Group group) => ulong.Parse(group.Value, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
-
-    [GeneratedRegex(@"\b([ER]?(?:[A-D]X|[SD]I|[BS]P|IP|\d+)|CR\d) ?=([0-9a-f]{8,16})\b")]
-    private static partial Regex NamedValue();
-
-    [GeneratedRegex(@"\b(CS|DS|ES|FS|GS|SS|LDT|TR) ?=([0-9a-f]{4}) ([0-9a-f]{8,16}) ([0-9a-f]{8}) ([0-9a-f]{8})")]
-    private static partial Regex SegmentValue();
-
-    [GeneratedRegex(@"\b(GDT|IDT) ?= +([0-9a-f]{8,16}) ([0-9a-f]{8})")]
-    private static partial Regex TableValue();
 }

@@ -24,14 +24,20 @@ internal sealed class QemuMachine : IDisposable
 
     public string Folder { get; }
 
-    public static QemuMachine Start(string machine, params string[] arguments)
+    public static QemuMachine Start(string machine, params string[] arguments) => StartProgram(["qemu-system-x86_64"], machine, arguments);
+
+    /// <summary>As <see cref="Start"/>, of another build of QEMU.</summary>
+    /// <param name="program">The program, and the arguments that stand before QEMU's own.</param>
+    /// <param name="machine">Machine type with its options.</param>
+    /// <param name="arguments">More arguments; {folder} stands for the machine's folder. Those that come later win.</param>
+    public static QemuMachine StartProgram(string[] program, string machine, params string[] arguments)
     {
         var folder = Directory.CreateTempSubdirectory("forengate-qemu-").FullName;
         var path = Path.Combine(folder, "qmp");
-        var start = new ProcessStartInfo("qemu-system-x86_64") { RedirectStandardError = true, UseShellExecute = false };
+        var start = new ProcessStartInfo(program[0]) { RedirectStandardError = true, UseShellExecute = false };
         string[] all =
         [
-            "-M", machine, "-accel", "tcg", "-m", "64", "-smp", "2", "-cpu", "max", "-display", "none", "-nodefaults", "-no-user-config",
+            .. program[1..], "-M", machine, "-accel", "tcg", "-m", "64", "-smp", "2", "-cpu", "max", "-display", "none", "-nodefaults", "-no-user-config",
             "-qmp", $"unix:{path},server=on,wait=off", .. arguments,
         ];
         foreach (var argument in all)

@@ -47,11 +47,59 @@ public sealed class CrashDumpImage : IDisposable
     /// <summary>The header; only where not <see cref="Is64Bit"/>.</summary>
     public CrashDumpHeader32 Header32 => new(_file.Span(0, CrashDumpLayout32.HeaderSize));
 
-    /// <summary>The runs of a complete dump laid over its file.</summary>
+    /// <summary>Bytes of the header: what follows it depends on the type.</summary>
+    public ulong HeaderSize => (ulong)(Is64Bit ? CrashDumpLayout64.HeaderSize : CrashDumpLayout32.HeaderSize);
+
+    /// <summary>What the dump holds; a header that still has the filler there is a complete dump's, as debuggers take it.</summary>
+    public CrashDumpType DumpType
+    {
+        get
+        {
+            var type = Is64Bit ? Header64.DumpType : Header32.DumpType;
+            return (uint)type == CrashDumpHeader64.Filler ? CrashDumpType.Full : type;
+        }
+    }
+
+    /// <summary>As the header has them; none where they are filler.</summary>
+    public CrashDumpAttributes Attributes
+    {
+        get
+        {
+            var attributes = Is64Bit ? Header64.Attributes : Header32.Attributes;
+            return (uint)attributes == CrashDumpHeader64.Filler ? CrashDumpAttributes.None : attributes;
+        }
+    }
+
+    /// <summary>True where the kind of dump leaves pages out on purpose: all but complete ones.</summary>
+    public bool LeavesPagesOut =>
+        DumpType is not (CrashDumpType.Full or CrashDumpType.BitmapFull or CrashDumpType.CompleteMemory) || (DumpType == CrashDumpType.BitmapFull && IsActive);
+
+    /// <summary>Width and type in words: "64-bit complete", "32-bit kernel summary".</summary>
+    public string Kind => $"{(Is64Bit ? "64" : "32")}-bit {NameOf(DumpType, IsActive)}";
+
+    /// <summary>The letters PAGE in Attributes have the bit set, and debuggers go by it.</summary>
+    private bool IsActive => ((Is64Bit ? Header64.Attributes : Header32.Attributes) & CrashDumpAttributes.FilterDumpFile) != 0;
+
+    /// <summary>The physical memory runs of the header laid over the file as those of a complete dump.</summary>
     public CrashDumpRunTable Runs => Is64Bit ? CrashDumpRunTable.Read(Header64, FileLength) : CrashDumpRunTable.Read(Header32, FileLength);
 
     /// <summary>Bytes of the file as they lie there; fewer than asked for at its end.</summary>
     public ReadOnlySpan<byte> Bytes(ulong offset, int maxLength) => offset > long.MaxValue ? default : _file.Span((long)offset, maxLength);
+
+    private static string NameOf(CrashDumpType type, bool isActive) => type switch
+    {
+        CrashDumpType.Full => "complete",
+        CrashDumpType.Summary => "kernel summary",
+        CrashDumpType.HeaderOnly => "header-only",
+        CrashDumpType.Triage => "small",
+        CrashDumpType.BitmapFull => isActive ? "active memory" : "full bitmap",
+        CrashDumpType.BitmapKernel => "kernel bitmap",
+        CrashDumpType.Automatic => "automatic",
+        CrashDumpType.KernelMemory => "kernel range",
+        CrashDumpType.KernelAndUserMemory => "kernel and user range",
+        CrashDumpType.CompleteMemory => "complete range",
+        _ => $"type {(uint)type}",
+    };
 
     public void Dispose() => _file.Dispose();
 }

@@ -121,9 +121,16 @@ public enum CrashDumpRunFault
 
     /// <summary>The file ends before the run does.</summary>
     BeyondFile,
+
+    /// <summary>The table of pages that the type of dump should have is not there.</summary>
+    NoTable,
 }
 
 /// <summary>One thing that is wrong with a dump's runs.</summary>
 /// <param name="Fault">What kind.</param>
 /// <param name="Text">One line for people.</param>
-public readonly record struct CrashDumpRunProblem(CrashDumpRunFault Fault, string Text);
+public readonly record struct CrashDumpRunProblem(CrashDumpRunFault Fault, string Text)
+{
+    /// <summary>True where pages are lost or in doubt; an empty run or an odd order costs nothing.</summary>
+    public bool IsDamage => Fault is not (CrashDumpRunFault.Empty or CrashDumpRunFault.Order);
+}

@@ -27,8 +27,13 @@ public enum CrashDumpType : uint
 
     Automatic = 7,
 
+    /// <summary>Ranges of pages of the kernel's address space, as debuggers write them (<c>.dump /k</c>).</summary>
     KernelMemory = 8,
+
+    /// <summary>The same with user pages that are in use (<c>.dump /ka</c>).</summary>
     KernelAndUserMemory = 9,
+
+    /// <summary>Ranges of all pages (<c>.dump /f</c>).</summary>
     CompleteMemory = 10,
 }
 

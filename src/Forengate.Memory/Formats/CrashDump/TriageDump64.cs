@@ -59,6 +59,15 @@ public readonly ref struct TriageDump64
     public uint DataBlocksOffset => Dword(0x78);
     public uint DataBlocksCount => Dword(0x7C);
 
+    /// <summary>Bytes of one entry of the data block list (TRIAGE_DATA_BLOCK: virtual address, then 32 bits each of file offset and size).</summary>
+    public const int DataBlockSize = 0x10;
+
+    /// <summary>Bytes of one entry of the list of unloaded drivers, which follow a 64-bit count: UNICODE_STRING64, 12 UTF-16 units of the name, start, end.</summary>
+    public const int UnloadedDriverSize = 0x38;
+
+    /// <summary>UTF-16 units of an unloaded driver's name that are kept.</summary>
+    public const int UnloadedNameUnits = 12;
+
     /// <summary>Reads one entry of the driver list.</summary>
     /// <param name="file">The whole file.</param>
     /// <param name="index">0 to <see cref="DriverCount"/> - 1.</param>
@@ -73,7 +82,8 @@ public readonly ref struct TriageDump64
         var entry = file.Slice((int)at, DriverEntrySize);
         var nameAt = BinaryPrimitives.ReadUInt32LittleEndian(entry);
         driver = new TriageDriver(
-            ReadString(file, nameAt) ?? "", new VirtualAddress(BinaryPrimitives.ReadUInt64LittleEndian(entry[0x38..])), BinaryPrimitives.ReadUInt32LittleEndian(entry[0x48..]));
+            ReadString(file, nameAt) ?? "", new VirtualAddress(BinaryPrimitives.ReadUInt64LittleEndian(entry[0x38..])), BinaryPrimitives.ReadUInt32LittleEndian(entry[0x48..]),
+            BinaryPrimitives.ReadUInt32LittleEndian(entry[0x88..]));
         return driver.Path.Length != 0;
     }
 
@@ -97,4 +107,17 @@ public readonly ref struct TriageDump64
 /// <param name="Path">As Windows loaded it: <c>\SystemRoot\system32\hal.dll</c>.</param>
 /// <param name="Base">Where the image is loaded.</param>
 /// <param name="Size">In bytes.</param>
-public readonly record struct TriageDriver(string Path, VirtualAddress Base, uint Size);
+/// <param name="TimeDateStamp">The image header's link time, or hash in reproducible builds.</param>
+public readonly record struct TriageDriver(string Path, VirtualAddress Base, uint Size, uint TimeDateStamp);
+
+/// <summary>A driver that was unloaded before the crash.</summary>
+/// <param name="Name">The first twelve letters of its name.</param>
+/// <param name="Start">Where it was loaded.</param>
+/// <param name="End">The first address behind it.</param>
+public readonly record struct TriageUnloadedDriver(string Name, VirtualAddress Start, VirtualAddress End);
+
+/// <summary>A stretch of virtual memory that a small dump holds.</summary>
+/// <param name="Start">Virtual address.</param>
+/// <param name="Length">In bytes.</param>
+/// <param name="FileOffset">Where its bytes lie.</param>
+public readonly record struct TriageBlock(VirtualAddress Start, uint Length, uint FileOffset);

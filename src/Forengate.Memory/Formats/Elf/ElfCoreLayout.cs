@@ -4,7 +4,9 @@ namespace Forengate.Memory;
 internal sealed class ElfCoreLayout
 {
     private const ulong TwoGiB = 1UL << 31;
-    private const ulong FourGiB = 1UL << 32;
+
+    /// <summary>Where RAM above the PCI hole begins, and firmware below it ends.</summary>
+    public const ulong FourGiB = 1UL << 32;
 
     /// <summary>Largest firmware flash a PC maps just below 4 GiB.</summary>
     private const ulong LargestFirmware = 16UL << 20;
@@ -38,20 +40,20 @@ internal sealed class ElfCoreLayout
     }
 
     /// <summary>The extents of RAM.</summary>
-    /// <param name="isQemu">
+    /// <param name="maker">
     /// QEMU writes all RAM to the file, block after block, also where a core "with paging" names only the mapped parts, several times over: what lies between two segments of the same
     /// shift between file and memory is there too.
     /// </param>
-    public List<FileExtent> Extents(bool isQemu)
+    public List<FileExtent> Extents(ElfMaker maker)
     {
         List<FileExtent> stored = [.. _stored.OrderBy(extent => extent.Start.Value)];
-        if (isQemu)
+        if (maker == ElfMaker.Qemu)
             stored = JoinSameShift(stored);
         var ram = new List<FileExtent>(stored.Count + _notStored.Count);
         var reached = 0UL;
         foreach (var extent in stored)
         {
-            if (IsFirmware(extent, hasGapBelow: extent.Start.Value > reached, isQemu))
+            if (IsFirmware(extent.Start.Value, EndOf(extent), hasGapBelow: extent.Start.Value > reached, maker))
                 _leftOut.Add(new PhysicalRange(extent.Start, extent.Length));
             else
                 ram.Add(extent);
@@ -59,8 +61,8 @@ internal sealed class ElfCoreLayout
         }
         foreach (var extent in _notStored)
         {
-            // A mapping that runs over the end of a RAM block into device memory: what it "leaves out" never was RAM.
-            if (!isQemu)
+            // QEMU: a mapping that runs over the end of a RAM block into device memory. VirtualBox: a device's registers. What such segments "leave out" never was RAM.
+            if (maker is not (ElfMaker.Qemu or ElfMaker.VirtualBox))
                 ram.Add(extent);
         }
         return ram;
@@ -99,13 +101,16 @@ internal sealed class ElfCoreLayout
     }
 
     /// <summary>
-    /// A core names no kinds of memory. RAM of a PC below 4 GiB is one stretch from 0 (with the old holes below 1 MiB); what comes behind a gap from 2 GiB on lies in the PCI hole:
-    /// QEMU's BIOS at 0xfffc0000 or a display's frame buffer. For cores not by QEMU only what ends exactly at 4 GiB and is small is taken for firmware.
+    /// A core names no kinds of memory, and neither does a kdump. RAM of a PC below 4 GiB is one stretch from 0 (with the old holes below 1 MiB); what comes behind a gap from 2 GiB on lies
+    /// in the PCI hole: QEMU's BIOS at 0xfffc0000 or a display's frame buffer; VirtualBox' ROM and video memory. For cores by others only what ends exactly at 4 GiB and is small is taken
+    /// for firmware.
     /// </summary>
-    private static bool IsFirmware(FileExtent extent, bool hasGapBelow, bool isQemu)
+    public static bool IsFirmware(ulong start, ulong end, bool hasGapBelow, ElfMaker maker)
     {
-        var (start, end) = (extent.Start.Value, EndOf(extent));
-        return hasGapBelow && start >= TwoGiB && end <= FourGiB && (isQemu || (end == FourGiB && extent.Length <= LargestFirmware));
+        // We write RAM only.
+        if (maker == ElfMaker.Forengate)
+            return false;
+        return hasGapBelow && start >= TwoGiB && end <= FourGiB && (maker is ElfMaker.Qemu or ElfMaker.VirtualBox || (end == FourGiB && end - start <= LargestFirmware));
     }
 
     private static ulong EndOf(FileExtent extent) => extent.Start.Value + Math.Min(extent.Length, ulong.MaxValue - extent.Start.Value);

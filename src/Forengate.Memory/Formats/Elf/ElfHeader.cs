@@ -25,6 +25,12 @@ internal readonly record struct ElfHeader(bool Is64, ushort Machine, ulong Progr
     private const int Size32 = 52;
     private const int Size64 = 64;
 
+    private const int VersionAt = 20;
+    private const int HeaderSizeAt64 = 52;
+    private const int ShEntSize64 = 58;
+    private const int ShNum64 = 60;
+    private const ushort SectionHeaderSize64 = 64;
+
     // e_phoff, e_shoff, e_phentsize, e_phnum
     private const int PhOff64 = 32;
     private const int ShOff64 = 40;
@@ -73,5 +79,20 @@ internal readonly record struct ElfHeader(bool Is64, ushort Machine, ulong Progr
                 BinaryPrimitives.ReadUInt32LittleEndian(head[ShOff32..]));
         var least = is64 ? ProgramHeaderSize64 : ProgramHeaderSize32;
         return header.ProgramHeaderSize < least ? $"is a broken ELF core: its program headers of {header.ProgramHeaderSize} bytes are too short" : null;
+    }
+
+    /// <summary>Writes the header of a 64-bit file behind e_ident, which the caller writes; with a section header where <see cref="SectionHeaders"/> is not 0.</summary>
+    public void Write(Span<byte> bytes, ushort type)
+    {
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes[TypeAt..], type);
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes[MachineAt..], Machine);
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes[VersionAt..], 1);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes[PhOff64..], ProgramHeaders);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes[ShOff64..], SectionHeaders);
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes[HeaderSizeAt64..], Size64);
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes[PhEntSize64..], ProgramHeaderSize);
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes[PhNum64..], ProgramHeaderCount);
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes[ShEntSize64..], SectionHeaders == 0 ? (ushort)0 : SectionHeaderSize64);
+        BinaryPrimitives.WriteUInt16LittleEndian(bytes[ShNum64..], SectionHeaders == 0 ? (ushort)0 : (ushort)1);
     }
 }

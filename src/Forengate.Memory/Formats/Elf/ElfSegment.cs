@@ -21,4 +21,14 @@ internal readonly record struct ElfSegment(uint Type, ulong FileOffset, Physical
             new PhysicalAddress(BinaryPrimitives.ReadUInt32LittleEndian(bytes[12..])),
             BinaryPrimitives.ReadUInt32LittleEndian(bytes[16..]),
             BinaryPrimitives.ReadUInt32LittleEndian(bytes[20..]));
+
+    /// <summary>Writes a 64-bit program header, without a virtual address, flags or alignment: QEMU leaves them 0 too.</summary>
+    public void Write(Span<byte> bytes)
+    {
+        BinaryPrimitives.WriteUInt32LittleEndian(bytes, Type);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes[8..], FileOffset);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes[24..], Physical.Value);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes[32..], FileSize);
+        BinaryPrimitives.WriteUInt64LittleEndian(bytes[40..], MemorySize);
+    }
 }

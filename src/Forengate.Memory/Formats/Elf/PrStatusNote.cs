@@ -25,6 +25,35 @@ internal static class PrStatusNote
 
     public static CpuState Parse(ReadOnlySpan<byte> note, int index) => note.Length == Size64 ? Parse64(note, index) : Parse32(note, index);
 
+    /// <summary>Appends the note of a CPU as QEMU writes it; unknown registers are zeros.</summary>
+    /// <param name="notes">Behind what is there.</param>
+    /// <param name="cpu">The registers.</param>
+    /// <param name="is64">In the form of x64, else of i386.</param>
+    public static void Add(ElfNoteWriter notes, CpuState cpu, bool is64)
+    {
+        var note = notes.Add("CORE"u8, NtPrStatus, is64 ? Size64 : Size32);
+        BinaryPrimitives.WriteInt32LittleEndian(note[(is64 ? PidAt64 : PidAt32)..], cpu.Index + 1);
+        if (is64)
+        {
+            ReadOnlySpan<ulong?> registers =
+            [
+                cpu.R15, cpu.R14, cpu.R13, cpu.R12, cpu.Rbp, cpu.Rbx, cpu.R11, cpu.R10, cpu.R9, cpu.R8, cpu.Rax, cpu.Rcx, cpu.Rdx, cpu.Rsi, cpu.Rdi, null,
+                cpu.Rip, cpu.Cs?.Selector, cpu.Rflags, cpu.Rsp, cpu.Ss?.Selector, cpu.Fs?.Base, cpu.Gs?.Base,
+                cpu.Ds?.Selector, cpu.Es?.Selector, cpu.Fs?.Selector, cpu.Gs?.Selector,
+            ];
+            for (var i = 0; i < registers.Length; i++)
+                BinaryPrimitives.WriteUInt64LittleEndian(note[(RegistersAt64 + (i * sizeof(ulong)))..], registers[i] ?? 0);
+            return;
+        }
+        ReadOnlySpan<ulong?> halves =
+        [
+            cpu.Rbx, cpu.Rcx, cpu.Rdx, cpu.Rsi, cpu.Rdi, cpu.Rbp, cpu.Rax, cpu.Ds?.Selector, cpu.Es?.Selector, cpu.Fs?.Selector, cpu.Gs?.Selector, null,
+            cpu.Rip, cpu.Cs?.Selector, cpu.Rflags, cpu.Rsp, cpu.Ss?.Selector,
+        ];
+        for (var i = 0; i < halves.Length; i++)
+            BinaryPrimitives.WriteUInt32LittleEndian(note[(RegistersAt32 + (i * sizeof(uint)))..], (uint)(halves[i] ?? 0));
+    }
+
     private static CpuState Parse64(ReadOnlySpan<byte> note, int index)
     {
         var registers = note[RegistersAt64..];

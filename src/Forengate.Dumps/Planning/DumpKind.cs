@@ -1,0 +1,11 @@
+namespace Forengate.Dumps;
+
+/// <summary>What kind of dump is written.</summary>
+public enum DumpKind
+{
+    /// <summary>A complete dump (DumpType 1): every page of every run. What the view has no bytes for is zeros, which no reader can tell from a guest's own.</summary>
+    Full,
+
+    /// <summary>A bitmap dump of the full address space (DumpType 5): the pages that the view has; a debugger says of the others that it cannot read them.</summary>
+    Bitmap,
+}

@@ -1,0 +1,49 @@
+namespace Forengate.Symbols;
+
+/// <summary>Somewhere that profiles come from: a pack, a symbol file, a folder of symbol files.</summary>
+public abstract class ProfileSource
+{
+    /// <summary>For people: a path, "carried pack".</summary>
+    public abstract string Name { get; }
+
+    /// <summary>What is known without asking for a certain kernel: for searches before the build is known.</summary>
+    public abstract IReadOnlyList<ProfilePack> Packs { get; }
+
+    /// <summary>Finds the profile of a kernel; null where this source has none.</summary>
+    /// <param name="symbols">The kernel's CodeView record.</param>
+    /// <param name="tried">What was looked at and why it did not do, or where the profile was found.</param>
+    /// <exception cref="IOException">What was found is damaged or cannot be read: the user named it, so it is not passed over in silence.</exception>
+    public abstract KernelProfile? Find(CodeViewRecord symbols, out string tried);
+
+    /// <summary>Opens what a user calls symbols: a PDB, an ISF file (plain, .xz or .zst), a profile pack, or a folder of those (a symbol store, Volatility's symbols folder, or any other).</summary>
+    /// <exception cref="FileNotFoundException">There is nothing at that path.</exception>
+    /// <exception cref="SymbolFormatException">The file is none of those, or damaged.</exception>
+    /// <exception cref="PackFormatException">It is a damaged pack.</exception>
+    public static ProfileSource Open(string path, SymbolLimits? limits = null)
+    {
+        if (Directory.Exists(path))
+            return new FolderProfileSource(path, limits ?? SymbolLimits.Default);
+        if (!File.Exists(path))
+            throw new FileNotFoundException($"{path}: no such file or folder of symbols", path);
+        return SymbolFileKind.Of(path) switch
+        {
+            SymbolFileKind.Kind.Pdb => new FileProfileSource(OpenPdb(path, limits)),
+            SymbolFileKind.Kind.Isf => new FileProfileSource(ProfileColumns.MakePack(IsfFile.Open(path, limits), null)),
+            SymbolFileKind.Kind.Pack => new FileProfileSource(ProfilePack.Open(path, ReadPack(path))),
+            _ => throw new SymbolFormatException($"{path} is no PDB, ISF file or profile pack, by its first bytes: give one of these, or a folder of them"),
+        };
+    }
+
+    /// <summary>A pack as a source.</summary>
+    public static ProfileSource Of(ProfilePack pack) => new FileProfileSource(pack);
+
+    private static ProfilePack OpenPdb(string path, SymbolLimits? limits)
+    {
+        using var pdb = PdbFile.Open(path, limits);
+        return ProfileColumns.MakePack(pdb, null);
+    }
+
+    private static byte[] ReadPack(string path) => new FileInfo(path).Length <= PackLayout.MaxLength
+        ? File.ReadAllBytes(path)
+        : throw new PackFormatException($"{path} is longer than any profile pack");
+}
