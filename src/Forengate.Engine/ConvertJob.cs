@@ -38,7 +38,7 @@ public static class ConvertJob
             if (view.Memory.Ranges.Count == 0)
                 throw new ImageFormatException($"'{target}' holds no memory that could be converted");
             survey = MemorySurvey.Of(view.Memory, cancellation);
-            result = Write(WithSavedRegisters(view, cancellation), output, format.Writer!, progress, cancellation);
+            result = Write(WithSavedRegisters(view, targetOptions, cancellation), output, format.Writer!, progress, cancellation);
         }
         return new ConvertOutcome
         {
@@ -59,9 +59,9 @@ public static class ConvertJob
     /// <summary>
     /// A crash dump keeps its registers in its memory: for another format they are read out of it. The view that is returned shares the memory of the one given, and is not disposed.
     /// </summary>
-    private static View WithSavedRegisters(View view, CancellationToken cancellation)
+    private static View WithSavedRegisters(View view, TargetOptions options, CancellationToken cancellation)
     {
-        if (view.Cpus.Count != 0 || !view.Origin.KeepsRegistersInMemory || WindowsSystem.Find(view, ProfileStore.Carried, cancellation).System is not { } system)
+        if (view.Cpus.Count != 0 || !view.Origin.KeepsRegistersInMemory || WindowsSystem.Find(view, KnownProfiles.Of(options), cancellation).System is not { } system)
             return view;
         return Examination.SavedCpus(system) is { Count: > 0 } cpus ? new View(view.Memory, cpus, view.Consistency, view.Origin) : view;
     }

@@ -117,16 +117,18 @@ public sealed class Examination : IDisposable
     private static Examination Open(
         string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation)
     {
+        // Named files are looked at before a guest is stopped.
+        var profiles = KnownProfiles.Of(options);
         var view = OpenView(target, options, wholeOrHeld, progress, cancellation);
         try
         {
             if (!GuestTarget.TryParse(target, out _) && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
             {
                 using var dump = TriageDump.Open(target);
-                var small = SmallDumpReader.Read(dump, ProfileStore.Carried);
+                var small = SmallDumpReader.Read(dump, profiles);
                 return new Examination(view, new WindowsSearch(null, small.Facts, "a small dump holds no memory: this needs a kernel, bitmap or complete dump"), small);
             }
-            return new Examination(view, WindowsSystem.Find(view, ProfileStore.Carried, cancellation), null);
+            return new Examination(view, WindowsSystem.Find(view, profiles, cancellation), null);
         }
         catch
         {

@@ -31,6 +31,9 @@ public sealed record TargetOptions
     /// <summary>Folder for indexes that are worth keeping and for spooled memory, made where it is not there; null to keep nothing.</summary>
     public string? CacheFolder { get; init; }
 
+    /// <summary>Symbol files or folders of them that are asked before the carried profiles: PDB, ISF (plain, xz, zst), profile packs.</summary>
+    public IReadOnlyList<string> Symbols { get; init; } = [];
+
     public CaptureChoice Consistency { get; init; }
 
     /// <summary>Refuse a copy that is expected to keep a running guest standing longer; null for no limit.</summary>

@@ -43,6 +43,12 @@ internal sealed class Shared(string formatOption = "--format")
         HelpName = "FOLDER",
     };
 
+    public Option<string[]> Symbols { get; } = new("--symbols")
+    {
+        Description = "A symbol file of the guest's kernel, or a folder of them, asked before the carried profiles: PDB, ISF (.json, .xz, .zst), profile pack",
+        HelpName = "PATH",
+    };
+
     public Option<OutputFormat> Output { get; } = Choice<OutputFormat>("--output", "table, json, jsonl or csv", "-o");
 
     public Option<CaptureChoice> Consistency { get; } = Choice<CaptureChoice>(
@@ -71,6 +77,7 @@ internal sealed class Shared(string formatOption = "--format")
         command.Options.Add(Ranges);
         command.Options.Add(LowMemory);
         command.Options.Add(Cache);
+        command.Options.Add(Symbols);
         command.Options.Add(Consistency);
     }
 
@@ -81,6 +88,7 @@ internal sealed class Shared(string formatOption = "--format")
         Ranges = result.GetValue(Ranges),
         LowMemory = result.GetValue(LowMemory),
         CacheFolder = result.GetValue(Cache),
+        Symbols = result.GetValue(Symbols) ?? [],
         Consistency = result.GetValue(Consistency),
         MaxPause = result.GetValue(MaxPause) is { } milliseconds ? TimeSpan.FromMilliseconds(milliseconds) : null,
     };
