@@ -38,7 +38,7 @@ public static class ConvertJob
             if (view.Memory.Ranges.Count == 0)
                 throw new ImageFormatException($"'{target}' holds no memory that could be converted");
             survey = MemorySurvey.Of(view.Memory, cancellation);
-            result = Write(WithSavedRegisters(view, targetOptions, cancellation), output, format.Writer!, progress, cancellation);
+            result = Write(WithSavedRegisters(view, options, cancellation), output, format.Writer!, progress, cancellation);
         }
         return new ConvertOutcome
         {
