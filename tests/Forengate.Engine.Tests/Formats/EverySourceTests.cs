@@ -17,7 +17,7 @@ public sealed class EverySourceTests
     [Fact]
     public void Complete_and_bitmap_dumps_of_every_source_open_in_the_debugger_engine()
     {
-        using var twin = TwinGuest.Start(TwinImages.Get("--build", "20348", "--cpus", "2", "--cpu-modes", "mixed", "--memory", "96"));
+        using var twin = TwinGuest.Start(TwinImages.Get("--build", "20348", "--cpus", "2", "--cpu-modes", "mixed", "--memory", "128"));
         var registers = twin.StopAndReadRegisters();
         var folder = TwinFolders.New();
         string In(string name) => Path.Combine(folder, name);
