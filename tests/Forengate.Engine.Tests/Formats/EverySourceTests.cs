@@ -1,18 +1,22 @@
+using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Forengate.Dumps;
 using Forengate.Engine.Tests.Families;
-using Forengate.Lab.Machine;
+using Forengate.Testing;
 using Forengate.Testing.Referee;
 using Forengate.Testing.Twins;
 
 namespace Forengate.Engine.Tests.Formats;
 
-/// <summary>From every format that we read, made by QEMU or by ourselves of one stopped twin: dumps that the debugger engine opens, and every other format with the same memory in it.</summary>
+/// <summary>From every format that we read, made by QEMU, by an independent program or by ourselves of one stopped twin: dumps that the debugger engine opens, and every other format with the same memory in it.</summary>
 public sealed class EverySourceTests
 {
     /// <summary>What is converted from, and whether it carries registers.</summary>
     private static readonly (string Name, bool Registers)[] Sources =
-        [("elf", true), ("kdump", true), ("qevm", true), ("kdump-zstd", true), ("kdump-zlib", true), ("own-elf", true), ("lime", false), ("raw", false)];
+    [
+        ("elf", true), ("kdump", true), ("qevm", true), ("kdump-zstd", true), ("kdump-zlib", true), ("own-elf", true), ("lime", false), ("raw", false),
+        ("guest.avml", false), ("guest.vmem", false), ("guest-1.vmsn", false),
+    ];
 
     [Fact]
     public void Complete_and_bitmap_dumps_of_every_source_open_in_the_debugger_engine()
@@ -30,6 +34,13 @@ public sealed class EverySourceTests
             Migration.ToFile(monitor, In("qevm"));
         }
 
+        // Made by a program that shares no code with the readers.
+        using (var foreign = Process.Start(new ProcessStartInfo("/usr/bin/python3", [Checkout.PathOf("eng/foreign-images"), In("memory.raw"), folder])))
+        {
+            foreign!.WaitForExit();
+            Assert.Equal(0, foreign.ExitCode);
+        }
+
         var differences = new Differences();
         // All registers are in the stream only, so that is what the others are made of.
         foreach (var (name, format) in new[] { ("own-elf", "elf"), ("kdump-zstd", "kdump-zstd"), ("kdump-zlib", "kdump-zlib"), ("lime", "lime"), ("raw", "raw") })
@@ -41,7 +52,7 @@ public sealed class EverySourceTests
         {
             foreach (var name in new[] { "own-elf", "kdump-zstd", "kdump-zlib" })
                 memory.Compare(differences, name, In(name));
-            foreach (var name in new[] { "lime", "raw" })
+            foreach (var name in new[] { "lime", "raw", "guest.avml", "guest.vmem", "guest-1.vmsn" })
                 memory.Compare(differences, name, In(name), registers: false, Options(name));
         }
         foreach (var (name, hasRegisters) in Sources)

@@ -1,6 +1,9 @@
 using System.Text.Json.Nodes;
+using Forengate.Dumps;
+using Forengate.Engine.Tests.Families;
 using Forengate.Lab.Machine;
 using Forengate.Memory;
+using Forengate.Testing.Referee;
 using Forengate.Testing.Twins;
 
 namespace Forengate.Engine.Tests.Formats;
@@ -57,6 +60,7 @@ public sealed class ProducerTests
             TwinImages.Get("--build", "22000", "--cpus", "2", "--cpu-modes", "mixed", "--memory", $"{Megabytes}"), new MachineOptions { LibvirtUri = daemon.Uri, Name = "a-twin" });
         void Virsh(params string[] arguments) => LibvirtDomain.Virsh(daemon.Uri, arguments);
         Virsh("suspend", "a-twin");
+        var registers = twin.StopAndReadRegisters();
         twin.Machine.Hmp($"pmemsave 0 {twin.Truth.Memory.Size} \"{In("memory.raw")}\"");
         Virsh("dump", "a-twin", In("elf"), "--memory-only", "--format", "elf");
         Virsh("dump", "a-twin", In("kdump-zlib"), "--memory-only", "--format", "kdump-zlib");
@@ -69,8 +73,14 @@ public sealed class ProducerTests
             memory.Compare(differences, "virsh dump --format kdump-zlib", In("kdump-zlib"));
             memory.Compare(differences, $"virsh {verb}", In(verb));
         }
+        foreach (var kind in DebuggerEngine.Accepted ? Enum.GetValues<DumpKind>() : [])
+        {
+            DumpJob.Run(In(verb), In("dmp"), new TargetOptions(), new DumpOptions { Kind = kind }, null, TestContext.Current.CancellationToken);
+            EngineCheck.Verdict(differences, twin.Truth, registers, DebuggerEngine.Judge(In("dmp"), EngineCheck.Questions(twin.Truth)));
+        }
         daemon.Stop();
         Directory.Delete(folder, recursive: true);
         differences.AssertNone();
+        DebuggerEngine.SkipUnlessAccepted();
     }
 }
