@@ -34,18 +34,28 @@ internal sealed class MeasuredImage(string name, string path)
     /// <summary>A digest of each page that was read, in order: the same for two images of one memory, but for what a dump's writer put there.</summary>
     public List<ulong> Digests { get; } = [];
 
-    public void Measure(int seed, bool counted)
+    /// <summary>End of the image's last range below 2 GiB.</summary>
+    public ulong End()
+    {
+        using var view = ImageReader.Open(path);
+        return view.Memory.Ranges.Last(range => range.Start.Value < 1UL << 31).End.Value;
+    }
+
+    /// <param name="seed">Says which pages.</param>
+    /// <param name="end">Pages are read below it: all images hold them.</param>
+    /// <param name="counted">False for a round that only warms up.</param>
+    public void Measure(int seed, ulong end, bool counted)
     {
         var clock = Stopwatch.StartNew();
         using var view = ImageReader.Open(path);
         var open = clock.Elapsed.TotalSeconds;
-        var pages = RandomPages(view.Memory, seed);
+        var pages = RandomPages(end, seed);
 
         clock.Restart();
         Read(view.Memory, pages, Digests);
         var reads = pages.Length / clock.Elapsed.TotalSeconds;
 
-        pages = RandomPages(view.Memory, seed + 1000);
+        pages = RandomPages(end, seed + 1000);
         clock.Restart();
         var share = pages.Length / Environment.ProcessorCount;
         Parallel.For(0, Environment.ProcessorCount, core => Read(view.Memory, pages.AsSpan(core * share, share), []));
@@ -63,12 +73,11 @@ internal sealed class MeasuredImage(string name, string path)
         _pass.Add(pass);
     }
 
-    /// <summary>The same pages for every image of the same memory: taken by address below 2 GiB, not by what the image has there.</summary>
-    private static PhysicalAddress[] RandomPages(PhysicalMemory memory, int seed)
+    /// <summary>The same pages for every image of the same memory.</summary>
+    private static PhysicalAddress[] RandomPages(ulong end, int seed)
     {
         // RAM of the guests measured lies from 1 MiB on without a hole; the first megabyte differs between producers (firmware).
         const ulong First = 1 << 20;
-        var end = memory.Ranges.Last(range => range.Start.Value < 1UL << 31).End.Value & ~0xF_FFFFUL;
         var random = new Random(seed);
         var pages = new PhysicalAddress[PagesRead];
         for (var i = 0; i < pages.Length; i++)

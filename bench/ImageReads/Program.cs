@@ -13,11 +13,12 @@ if (args.Length < 2 || !int.TryParse(args[0], out var rounds) || rounds < 1 || a
 var images = args.Skip(1).Select(arg => new MeasuredImage(arg[..arg.IndexOf('=', StringComparison.Ordinal)], arg[(arg.IndexOf('=', StringComparison.Ordinal) + 1)..])).ToList();
 try
 {
+    var end = images.Min(image => image.End());
     // One round that is not counted: the file cache is warm and the code compiled.
     for (var round = 0; round <= rounds; round++)
     {
         foreach (var image in images)
-            image.Measure(seed: round + 1, counted: round > 0);
+            image.Measure(round + 1, end, counted: round > 0);
     }
 }
 catch (ImageFormatException wrong)
