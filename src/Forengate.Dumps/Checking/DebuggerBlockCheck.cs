@@ -72,6 +72,8 @@ internal static class DebuggerBlockCheck
 
         if (block.Word((DebuggerDataField)PagingWord) >> 2 is var bits && (bits & 0xF) is not 0 and var levels && levels != space.Levels)
             findings.Error(CheckCode.DebuggerData, $"KDBG says {levels} paging levels, the page tables have {space.Levels}: a debugger reads nothing further");
+        if (header.PagingLevels != space.Levels)
+            findings.Error(CheckCode.DebuggerData, $"the header says {header.PagingLevels} paging levels (byte 0x104e), the page tables have {space.Levels}: a debugger does not even find KDBG");
         List("PsLoadedModuleList", DebuggerDataField.PsLoadedModuleList, header.PsLoadedModuleList);
         List("PsActiveProcessHead", DebuggerDataField.PsActiveProcessHead, header.PsActiveProcessHead);
         if (block.Pointer(DebuggerDataField.MmPfnDatabase) is { } variable && space.TryRead(variable, out ulong database))

@@ -41,6 +41,8 @@ public static class HeaderFields
         Dword("SuiteMask", L.SuiteMask, header.SuiteMask);
         Dword("WriterStatus", L.WriterStatus, header.WriterStatus);
         fields.Add(new HeaderField("KdSecondaryVersion", L.KdSecondaryVersion, $"{header.KdSecondaryVersion}", FromFile));
+        if (header.MinorVersion >= L.PagingLevelsSince)
+            fields.Add(new HeaderField("PagingLevels", L.PagingLevels, $"{header.PagingLevels}", FromFile));
         Dword("Attributes", L.Attributes, (uint)header.Attributes);
         Dword("BootId", L.BootId, header.BootId);
         return fields;

@@ -85,6 +85,11 @@ internal sealed class HeaderSynthesis
         {
             Add("KdSecondaryVersion", L.KdSecondaryVersion, "0", "KdVersionBlock could not be read");
         }
+        if ((version.KdMinor ?? version.Build) >= L.PagingLevelsSince)
+        {
+            writer.Byte(L.PagingLevels, (byte)_facts.Kernel.Levels);
+            Add("PagingLevels", L.PagingLevels, $"{_facts.Kernel.Levels}", "the page tables");
+        }
         Dword(writer, "Attributes", L.Attributes, (uint)CrashDumpAttributes.None, "none; never left to chance, a debugger acts on filler here");
     }
 

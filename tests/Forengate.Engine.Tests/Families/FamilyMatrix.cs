@@ -10,11 +10,6 @@ namespace Forengate.Engine.Tests.Families;
 /// </summary>
 public abstract class FamilyMatrix(string family, params string[] more)
 {
-    /// <summary>
-    /// The debugger engine (10.0.29507) has code for five levels, but opens no dump of such a twin: what switches that code on in a dump is not known here, so there it is no referee.
-    /// </summary>
-    private bool IsJudged => !more.Contains("--levels");
-
     public static TheoryData<FamilyCase> Cases => [.. FamilyCase.Chosen];
 
     [Theory, MemberData(nameof(Cases))]
@@ -39,11 +34,10 @@ public abstract class FamilyMatrix(string family, params string[] more)
         }
         differences.AssertNone();
         // All that can be judged without the engine was, and held; a case that the first referee did not see is counted as skipped all the same.
-        if (IsJudged)
-            DebuggerEngine.SkipUnlessAccepted();
+        DebuggerEngine.SkipUnlessAccepted();
     }
 
-    private void DumpIsTrue(Differences differences, TwinGuest twin, IReadOnlyList<CpuRegisters> registers, string dump)
+    private static void DumpIsTrue(Differences differences, TwinGuest twin, IReadOnlyList<CpuRegisters> registers, string dump)
     {
         var cancellation = TestContext.Current.CancellationToken;
         var outcome = DumpJob.Run(twin.Target, dump, new TargetOptions(), new DumpOptions(), null, cancellation);
@@ -59,7 +53,7 @@ public abstract class FamilyMatrix(string family, params string[] more)
         using (var opened = Examination.Open(dump, new TargetOptions(), null, cancellation))
             TruthCheck.Lists(differences, twin.Truth, opened, "dump");
 
-        if (IsJudged && DebuggerEngine.Accepted)
+        if (DebuggerEngine.Accepted)
             EngineCheck.Verdict(differences, twin.Truth, registers, DebuggerEngine.Judge(dump, EngineCheck.Questions(twin.Truth)));
     }
 }

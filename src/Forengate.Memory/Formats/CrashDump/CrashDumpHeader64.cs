@@ -94,6 +94,9 @@ public readonly ref struct CrashDumpHeader64
     public uint SuiteMask => Dword(L.SuiteMask);
     public uint WriterStatus => Dword(L.WriterStatus);
     public byte KdSecondaryVersion => _bytes[L.KdSecondaryVersion];
+
+    /// <summary>Levels of page tables as a debugger takes them from the header: 4 where it says nothing.</summary>
+    public int PagingLevels => MinorVersion >= L.PagingLevelsSince && _bytes[L.PagingLevels] is > 0 and < 16 and var levels ? levels : 4;
     public CrashDumpAttributes Attributes => (CrashDumpAttributes)Dword(L.Attributes);
     public uint BootId => Dword(L.BootId);
 

@@ -79,7 +79,14 @@ public static class CrashDumpLayout64
     public const int WriterStatus = 0x1048;
     public const int Unused1 = 0x104C;
     public const int KdSecondaryVersion = 0x104D;
-    public const int Unused2 = 0x104E;
+
+    /// <summary>
+    /// u8: levels of page tables, 4 or 5. A debugger needs it before it can read the debugger block, which says the same; it looks at it in headers whose MinorVersion is at least
+    /// <see cref="PagingLevelsSince"/> and takes 4 elsewhere (seen in dbgeng 10.0.29507; filler is no number below 16 and is ignored).
+    /// </summary>
+    public const int PagingLevels = 0x104E;
+    public const uint PagingLevelsSince = 19554;
+    public const int Unused2 = 0x104F;
     public const int Attributes = 0x1050;
     public const int BootId = 0x1054;
 
