@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using System.Text.Json;
+using Forengate.Testing;
 using Forengate.Testing.Twins;
 
 namespace Forengate.Cli.Tests.Program;
@@ -32,6 +34,37 @@ public sealed class UnknownKernelTests
         var check = ForengateProgram.Run("check", dump, "--output", "json");
         Assert.True(check.ExitCode is 0 or 3, check.Errors + check.Output);
         Assert.Equal(0, ForengateProgram.Run("processes", dump, "--output", "json").ExitCode);
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Fact]
+    public void A_symbol_file_of_the_users_goes_before_deduction()
+    {
+        var image = TwinImages.Get("--build", "19041", "--shuffle", "91", "--memory", "128", "--exited", "4", "--raw");
+        var folder = TwinFolders.New();
+        var pdb = Path.Combine(folder, "ntkrnlmp.pdb");
+        using (var writer = Process.Start(Checkout.PathOf("twin"), ["pdb", image, "--out", pdb]))
+        {
+            writer.WaitForExit();
+            Assert.Equal(0, writer.ExitCode);
+        }
+
+        var memory = Path.Combine(image, "memory.raw");
+        var info = ForengateProgram.Run("info", memory, "--symbols", pdb, "--output", "json");
+        Assert.True(info.ExitCode == 0, info.Errors);
+        using var report = JsonDocument.Parse(info.Output);
+        var facts = report.RootElement.GetProperty("facts").EnumerateArray().ToList();
+        var profile = facts.Single(fact => fact.GetProperty("name").GetString() == "profile");
+        Assert.Contains("ntkrnlmp.pdb", profile.GetRawText(), StringComparison.Ordinal);
+        Assert.DoesNotContain("deduced", profile.GetRawText(), StringComparison.Ordinal);
+        Assert.DoesNotContain(facts, fact => fact.GetProperty("name").GetString()!.StartsWith("deduced ", StringComparison.Ordinal));
+        using var listed = JsonDocument.Parse(ForengateProgram.Run("processes", memory, "--symbols", folder, "--output", "json").Output);
+        Assert.Equal(TwinTruth.Read(image).Processes.Count(process => process.Listed), listed.RootElement.GetArrayLength());
+
+        var wrong = ForengateProgram.Run("info", memory, "--symbols", Path.Combine(folder, "nowhere.pdb"));
+        Assert.Equal(1, wrong.ExitCode);
+        Assert.Contains("nowhere.pdb", wrong.Errors, StringComparison.Ordinal);
+        Assert.Equal(1, ForengateProgram.Run("info", memory, "--symbols", memory).ExitCode);
         Directory.Delete(folder, recursive: true);
     }
 
