@@ -222,6 +222,43 @@ public sealed class DumpCheckerTests : IDisposable
         Finds(path, CheckCode.Truncated, "it was cut off");
     }
 
+    [Theory]
+    [InlineData(7601u, true)]
+    [InlineData(7601u, false)]
+    [InlineData(2600u, true)]
+    public void SmallDumpOf32BitsPasses(uint build, bool pae)
+    {
+        var path = _folder["small-32.dmp"];
+        File.WriteAllBytes(path, SmallDumpFile32.Of(build, pae).Bytes);
+        var report = DumpChecker.Check(path);
+        Assert.Equal((3, "32-bit small dump"), (report.Modules, report.Kind));
+        Assert.Empty(report.Findings);
+    }
+
+    [Fact]
+    public void SpoiltSmallDumpOf32BitsIsFound()
+    {
+        var file = SmallDumpFile32.Of(7601, true);
+        var path = _folder["small-32.dmp"];
+        void Spoil(int at, string code, string says, params byte[] with)
+        {
+            var bytes = file.Bytes;
+            with.CopyTo(bytes, at);
+            File.WriteAllBytes(path, bytes);
+            Finds(path, code, says);
+        }
+        Spoil(file.EndMarkAt, CheckCode.Triage, "TRGD", 0);
+        Spoil(file.KdbgAt + 0x10, CheckCode.DebuggerData, "where the dump says KDBG is, lies none", 0);
+        Spoil(file.DriversAt + 0x4C, CheckCode.Modules, "driver 2 of 3", 0, 0, 1, 0);
+        Spoil(0x1000 + 0x1C, CheckCode.Truncated, "PrcbOffset 0x10000000", 0, 0, 0, 0x10);
+        Spoil(0x1000 + 0x64, CheckCode.Truncated, "data blocks lie beyond the file", 9);
+        Spoil(0x24, CheckCode.HeaderValue, "NumberProcessors is 33", 33);
+        Spoil(0x28, CheckCode.Filler, "BugCheckCode", "PAGE"u8.ToArray());
+        Spoil(0x20, CheckCode.HeaderValue, "0x8664", 0x64, 0x86);
+        File.WriteAllBytes(path, file.Bytes[..0x1040]);
+        Finds(path, CheckCode.Truncated, "ends before its small dump's directory");
+    }
+
     /// <summary>Seeded: damage anywhere in header and structures ends in a report, never otherwise.</summary>
     [Fact]
     public void DamagedDumpsEndInAReport()

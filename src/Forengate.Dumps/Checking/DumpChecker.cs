@@ -86,8 +86,17 @@ public static class DumpChecker
     private static CheckReport Check32(string path, CrashDumpImage image)
     {
         var findings = new CheckFindings();
-        findings.Note(CheckCode.Unsupported, "a dump of 32-bit Windows: only header and runs were checked");
         var header = image.Header32;
+        int? drivers = null;
+        if (header.DumpType == CrashDumpType.Triage)
+        {
+            SmallHeaderCheck32.Run(header, findings);
+            drivers = TriageCheck.Run(image, findings);
+        }
+        else
+        {
+            findings.Note(CheckCode.Unsupported, "a dump of 32-bit Windows: only header and runs were checked");
+        }
         return new CheckReport
         {
             Path = path,
@@ -108,6 +117,7 @@ public static class DumpChecker
                 CrashDumpType.Summary or CrashDumpType.BitmapFull or CrashDumpType.BitmapKernel => PageTableCheck.Run(image, findings),
                 _ => [],
             },
+            Modules = drivers,
             Processors = [],
             Findings = findings.All(),
         };

@@ -23,9 +23,9 @@ internal static class TriageCheck
                 problem.Text);
         }
         var file = image.Bytes(0, int.MaxValue);
-        if (file.Length < TriageDump64.Start + TriageDump64.Size)
+        if (file.Length < dump.Layout.Start + dump.Layout.Size)
             return null;
-        var triage = new TriageDump64(file[TriageDump64.Start..]);
+        var triage = new TriageDirectory(file, dump.Layout);
         Within(file, "ContextOffset", triage.ContextOffset, findings);
         Within(file, "ExceptionOffset", triage.ExceptionOffset, findings);
         Within(file, "PrcbOffset", triage.PrcbOffset, findings);

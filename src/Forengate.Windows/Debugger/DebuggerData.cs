@@ -11,6 +11,9 @@ public sealed class DebuggerData
     /// <summary>The smallest size believed: Windows 7's block with its last Windows 7 field, in bytes.</summary>
     public const int MinSize = 0x300;
 
+    /// <summary>The same for 32-bit Windows: Windows XP's block, in bytes.</summary>
+    public const int MinX86Size = 0x290;
+
     /// <summary>The largest size believed, in bytes.</summary>
     public const int MaxSize = 0x400;
 

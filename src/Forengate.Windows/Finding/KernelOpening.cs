@@ -282,10 +282,12 @@ internal sealed class KernelOpening
     {
         var warnings = new WarningList(4);
         var processors = new List<Processor>();
+        var foreign = ForeignCpu.Of(kernel, _candidate.Image, _view, _ct);
+        var cpus = foreign.Count == 0 ? _view.Cpus : [.. _view.Cpus.Where(cpu => !foreign.Any(one => ReferenceEquals(one.Cpu, cpu)))];
         if (AddressOf(KernelGlobal.KiProcessorBlock) is { } block)
         {
             processors = ProcessorReader.Read(
-                kernel, block, _layouts.Processor, _layouts.Thread, _layouts.Process, kdbg?.OffsetPrcbContext, _view, _limits, warnings);
+                kernel, block, _layouts.Processor, _layouts.Thread, _layouts.Process, kdbg?.OffsetPrcbContext, _view, cpus, _limits, warnings);
         }
         else
         {
@@ -308,9 +310,13 @@ internal sealed class KernelOpening
                     + (processor.CurrentProcessName is { } name ? $", in {name} ({processor.CurrentProcessId})" : ""),
                 processor.MatchedBy));
         }
+        foreach (var one in foreign)
+            _facts.Add(new Fact($"vCPU {one.Cpu.Index}", one.Place, one.How));
         var left = _view.Cpus.Where(cpu => !processors.Exists(p => ReferenceEquals(p.Cpu, cpu))).ToList();
         foreach (var cpu in left)
         {
+            if (!cpus.Any(own => ReferenceEquals(own, cpu)))
+                continue;
             _facts.Add(new Fact(
                 $"vCPU {cpu.Index}", null,
                 $"no processor: GS base {Show(cpu.Gs?.Base)} and KERNEL_GS_BASE {Show(cpu.KernelGsBase)} are no KPCR of KiProcessorBlock"));

@@ -4,6 +4,7 @@ using Forengate.Memory;
 namespace Forengate.Windows;
 
 /// <summary>Reads the processors from <c>KiProcessorBlock</c> and finds each one's vCPU.</summary>
+/// <remarks>Only vCPUs that stand in this Windows count: <see cref="ForeignCpu"/> tells the others.</remarks>
 internal static class ProcessorReader
 {
     /// <summary>The largest KSPECIAL_REGISTERS believed, in bytes: the distance to the context frame behind it.</summary>
@@ -11,7 +12,7 @@ internal static class ProcessorReader
 
     public static List<Processor> Read(
         AddressSpace kernel, VirtualAddress block, ProcessorLayout layout, ThreadLayout threads, ProcessLayout processes,
-        int? offsetPrcbContext, View view, WindowsLimits limits, WarningList warnings)
+        int? offsetPrcbContext, View view, IReadOnlyList<CpuState> cpus, WindowsLimits limits, WarningList warnings)
     {
         var found = new List<Processor>();
         var pointers = new byte[limits.Processors * sizeof(ulong)];
@@ -29,17 +30,17 @@ internal static class ProcessorReader
                     warnings.Add($"KiProcessorBlock[0] is {prcb}, where no KPRCB of processor 0 lies");
                 break;
             }
-            found.Add(Describe(kernel, number, prcb, layout, threads, processes, offsetPrcbContext, view));
+            found.Add(Describe(kernel, number, prcb, layout, threads, processes, offsetPrcbContext, view, cpus));
         }
         return found;
     }
 
     private static Processor Describe(
         AddressSpace kernel, int number, VirtualAddress prcb, ProcessorLayout layout, ThreadLayout threads, ProcessLayout processes,
-        int? offsetPrcbContext, View view)
+        int? offsetPrcbContext, View view, IReadOnlyList<CpuState> cpus)
     {
         var kpcr = prcb - (ulong)layout.PcrPrcb;
-        var (cpu, matchedBy) = Match(kpcr, view.Cpus);
+        var (cpu, matchedBy) = view.Cpus.Count > 0 && cpus.Count == 0 ? (null, "no vCPU stands in Windows' kernel") : Match(kpcr, cpus);
         VirtualAddress? context = (offsetPrcbContext ?? layout.Context) is { } offset
             && kernel.TryReadPointer(prcb + (ulong)offset, out var pointer) && pointer.IsKernel && pointer.IsCanonical(kernel.Levels) ? pointer : null;
         VirtualAddress? thread = kernel.TryReadPointer(prcb + (ulong)layout.CurrentThread, out var current)

@@ -1,7 +1,6 @@
 using System.Buffers.Binary;
 using Forengate.Memory;
 using Forengate.Symbols;
-using K = Forengate.Windows.DebuggerDataField;
 
 namespace Forengate.Windows;
 
@@ -18,76 +17,56 @@ internal sealed record SmallDumpProcess(Process? Process, ulong? ThreadId, strin
     /// <summary>Bytes of an image's name that an EPROCESS keeps.</summary>
     private const int NameLength = ProcessReader.ImageFileNameLength;
 
-    public static SmallDumpProcess Read(TriageDump dump, ReadOnlySpan<byte> kdbg, GuestArchitecture? architecture, ProfileStore profiles)
+    public static SmallDumpProcess Read(SmallDumpStructures of, ProfileStore profiles)
     {
-        var bytes = dump.ProcessBytes;
-        if (bytes.IsEmpty || kdbg.IsEmpty)
+        var bytes = of.Process;
+        if (bytes.IsEmpty || !of.AreKnown)
             return new(null, null, bytes.IsEmpty ? "the dump has no EPROCESS" : "the dump has no KDBG that says how to read its EPROCESS", ["the dump does not say which process ran"]);
-        if (SmallDumpReader.Word(kdbg, K.SizeEProcess) is { } size && size < bytes.Length)
-            bytes = bytes[..size];
-        var address = SmallDumpReader.Qword(dump.ThreadBytes, SmallDumpReader.Word(kdbg, K.OffsetKThreadApcProcess)) ?? 0;
-        var parent = SmallDumpReader.Qword(bytes, SmallDumpReader.Word(kdbg, K.OffsetEprocessParentCid)) ?? 0;
-        var table = KernelPointers.TableBase(SmallDumpReader.Qword(bytes, SmallDumpReader.Word(kdbg, K.OffsetEprocessDirectoryTableBase)) ?? 0);
-        var peb = SmallDumpReader.Qword(bytes, SmallDumpReader.Word(kdbg, K.OffsetEprocessPeb)) is { } at and not 0 ? new VirtualAddress(at) : (VirtualAddress?)null;
+        var address = of.CurrentProcess ?? default;
+        var parent = of.ParentId ?? 0;
+        var peb = of.Peb is { } at and not 0 ? new VirtualAddress(at) : (VirtualAddress?)null;
 
-        if (architecture == GuestArchitecture.X64 && LayoutOf(dump.Header.MinorVersion, kdbg, bytes.Length, profiles) is var (profile, layout))
+        if (of.Architecture is GuestArchitecture.X64 or GuestArchitecture.X86 && SmallDumpLayout.Of(of.Dump.Header, of.Kdbg, bytes.Length, profiles) is { } layout
+            && of.Pointer(bytes, layout.ProcessId) is { } id)
         {
-            var name = UnicodeString.Ascii(bytes.Slice(layout.ImageFileName, NameLength));
-            var exit = layout.ExitTime is { } exitTime ? WindowsTime.FromFileTime(Field(bytes, exitTime)) : null;
+            var exit = layout.ExitTime is { } exitTime ? WindowsTime.FromFileTime(Qword(bytes, exitTime)) : null;
             var known = new Process
             {
-                Id = Field(bytes, layout.UniqueProcessId),
+                Id = id,
                 ParentId = parent,
-                Name = name,
-                CreateTime = layout.CreateTime is { } createTime ? WindowsTime.FromFileTime(Field(bytes, createTime)) : null,
+                Name = UnicodeString.Ascii(bytes.Slice(layout.ImageFileName, NameLength)),
+                CreateTime = layout.CreateTime is { } createTime ? WindowsTime.FromFileTime(Qword(bytes, createTime)) : null,
                 ExitTime = exit,
                 ThreadCount = layout.ActiveThreads is { } threads ? BinaryPrimitives.ReadUInt32LittleEndian(bytes[threads..]) : 0,
-                DirectoryTableBase = table,
-                UserDirectoryTableBase = layout.UserDirectoryTableBase is { } user && KernelPointers.TableBase(Field(bytes, user)) is not 0 and var shadow ? shadow : null,
-                IsWow64 = layout.WoW64Process is { } wow64 && Field(bytes, wow64) != 0,
-                Address = new VirtualAddress(address),
+                DirectoryTableBase = of.DirectoryTableBase,
+                UserDirectoryTableBase = layout.UserDirectoryTableBase is { } user && KernelPointers.TableBase(Qword(bytes, user)) is not 0 and var shadow ? shadow : null,
+                IsWow64 = layout.WoW64Process is { } wow64 && Qword(bytes, wow64) != 0,
+                Address = address,
                 Peb = peb,
                 FoundBy = FoundBy.List,
                 IsListed = true,
                 HasExited = exit is not null,
             };
-            var thread = profile.OffsetOf(KernelField.ETHREAD_Cid_UniqueThread) is { } cid ? SmallDumpReader.Qword(dump.ThreadBytes, cid) : null;
-            return new(known, thread, $"the EPROCESS in the dump, read as {profile} lays it out, a kernel of the same build", []);
+            return new(known, of.Pointer(of.Dump.ThreadBytes, layout.ThreadId), $"the EPROCESS in the dump, read as {layout.Name} lays it out, a kernel of the same build", []);
         }
-        var text = OnlyText(bytes);
+        var text = OnlyText(bytes, of.PointerSize);
         var unknown = new Process
         {
-            Id = 0, ParentId = parent, Name = text ?? "", ThreadCount = 0, DirectoryTableBase = table, IsWow64 = false, Address = new VirtualAddress(address), Peb = peb, FoundBy = FoundBy.List,
+            Id = 0, ParentId = parent, Name = text ?? "", ThreadCount = 0, DirectoryTableBase = of.DirectoryTableBase, IsWow64 = false, Address = address, Peb = peb, FoundBy = FoundBy.List,
             IsListed = true, HasExited = false,
         };
+        var reason = of.Architecture is GuestArchitecture.X64 or GuestArchitecture.X86 ? "" : " (only those of x64 and x86 are carried)";
         return new(
-            unknown, null, $"the EPROCESS in the dump, by KDBG's offsets{(text is null ? "" : "; its name is the only text in it")}",
-            [$"no layout of this kernel is known{(architecture == GuestArchitecture.X64 ? "" : " (only those of x64 are carried)")}: PID, times and thread count of the process can't be told and are shown as 0"]);
-    }
-
-    private static (KernelProfile Profile, ProcessLayout Layout)? LayoutOf(uint build, ReadOnlySpan<byte> kdbg, int available, ProfileStore profiles)
-    {
-        foreach (var pack in profiles.Packs)
-        {
-            for (var i = 0; i < pack.Count; i++)
-            {
-                var profile = pack[i];
-                if (profile.Version.Build == build && profile.SizeOf(KernelStruct.EPROCESS) == SmallDumpReader.Word(kdbg, K.SizeEProcess)
-                    && profile.OffsetOf(KernelField.EPROCESS_InheritedFromUniqueProcessId) == SmallDumpReader.Word(kdbg, K.OffsetEprocessParentCid)
-                    && profile.OffsetOf(KernelField.EPROCESS_Peb) == SmallDumpReader.Word(kdbg, K.OffsetEprocessPeb)
-                    && KernelLayouts.Resolve(profile, out _) is { } layouts && layouts.Process.Length <= available)
-                    return (profile, layouts.Process);
-            }
-        }
-        return null;
+            unknown, null, $"the EPROCESS in the dump, {of.How}{(text is null ? "" : "; its name is the only text in it")}",
+            [$"no layout of this kernel is known{reason}: PID, times and thread count of the process can't be told and are shown as 0"]);
     }
 
     /// <summary>The one run of printable letters, aligned, ended by zero and short enough, that an EPROCESS has; null where there are none or several.</summary>
-    private static string? OnlyText(ReadOnlySpan<byte> bytes)
+    private static string? OnlyText(ReadOnlySpan<byte> bytes, int pointerSize)
     {
         const int LeastLength = 3;
         string? found = null;
-        for (var at = 0; at + NameLength < bytes.Length; at += sizeof(ulong))
+        for (var at = 0; at + NameLength < bytes.Length; at += pointerSize)
         {
             var field = bytes.Slice(at, NameLength);
             var length = field.IndexOfAnyExceptInRange((byte)0x20, (byte)0x7E);
@@ -96,10 +75,10 @@ internal sealed record SmallDumpProcess(Process? Process, ulong? ThreadId, strin
             if (found is not null)
                 return null;
             found = UnicodeString.Ascii(field);
-            at += sizeof(ulong);
+            at += pointerSize;
         }
         return found;
     }
 
-    private static ulong Field(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt64LittleEndian(bytes[offset..]);
+    private static ulong Qword(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt64LittleEndian(bytes[offset..]);
 }

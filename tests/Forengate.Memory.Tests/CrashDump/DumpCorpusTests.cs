@@ -4,7 +4,7 @@ using Forengate.Testing;
 namespace Forengate.Memory.Tests;
 
 /// <summary>
-/// The seeds in tests/corpus/dmp are what the builder makes; with <c>FORENGATE_WRITE_CORPUS=1</c> they are written anew. One is not: the small dump, which the debugger engine wrote of a twin.
+/// The seeds in tests/corpus/dmp are what the builder makes; with <c>FORENGATE_WRITE_CORPUS=1</c> they are written anew. One is not: the 64-bit small dump, which the debugger engine wrote of a twin.
 /// </summary>
 public sealed class DumpCorpusTests
 {
@@ -44,5 +44,7 @@ public sealed class DumpCorpusTests
         yield return ("kernel-range-64", DumpFile.Ranges(DumpFile.Header(true, 8), (1, 3), (0x10, 1), (0x100, 2)));
         yield return ("complete-range-64", DumpFile.Ranges(DumpFile.Header(true, 10), (1, 3), (0x10, 1)));
         yield return ("small-header-64", DumpFile.Header(true, 4));
+        yield return ("small-32", SmallDumpFile32.Of(7601, pae: true).Bytes);
+        yield return ("small-xp-32", SmallDumpFile32.Of(2600, pae: false).Bytes);
     }
 }

@@ -84,16 +84,16 @@ public sealed class RealHeaderTests
         Assert.Equal(CrashDumpHeader64.Filler, header.NumberOfRuns);
 
         var file = File.ReadAllBytes(path);
-        var triage = new TriageDump64(file.AsSpan(TriageDump64.Start));
+        var triage = new TriageDirectory(file, TriageLayout.Of64);
         Assert.Equal(228u, triage.DriverCount);
-        Assert.Equal(TriageDump64.ValidMark, BitConverter.ToUInt32(file, (int)triage.ValidOffset));
+        Assert.Equal(TriageDirectory.ValidMark, BitConverter.ToUInt32(file, (int)triage.ValidOffset));
         Assert.Equal(triage.ValidOffset + 4, triage.SizeOfDump);
-        Assert.Equal(triage.DriverListOffset + (228 * TriageDump64.DriverEntrySize), triage.StringPoolOffset);
+        Assert.Equal(triage.DriverListOffset + (228 * triage.Layout.DriverEntrySize), triage.StringPoolOffset);
         Assert.Equal("KDBG"u8, file.AsSpan((int)triage.DebuggerDataOffset + 0x10, 4));
         Assert.Equal((uint)BitConverter.ToInt32(file, (int)triage.DebuggerDataOffset + 0x14), triage.DebuggerDataSize);
 
         var drivers = new List<TriageDriver>();
-        for (var i = 0; triage.TryReadDriver(file, i, out var driver); i++)
+        for (var i = 0; triage.TryReadDriver(i, out var driver); i++)
             drivers.Add(driver);
         Assert.Equal(228, drivers.Count);
         Assert.Equal(new TriageDriver(@"\SystemRoot\system32\ntoskrnl.exe", new VirtualAddress(0xFFFFF801BCB30000), 0x911000, 0x5B1A4560), drivers[0]);

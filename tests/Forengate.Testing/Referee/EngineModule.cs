@@ -12,10 +12,10 @@ public sealed partial record EngineModule(ulong Start, ulong End, string Name)
     public static IReadOnlyList<EngineModule> ParseAll(string text) =>
         [.. Line().Matches(text).Select(match => new EngineModule(Address(match.Groups["start"].Value), Address(match.Groups["end"].Value), match.Groups["name"].Value))];
 
-    /// <summary>The debugger's way to write an address: <c>fffff805`0fe00000</c>.</summary>
+    /// <summary>The debugger's way to write an address: <c>fffff805`0fe00000</c>; of 32-bit Windows eight digits.</summary>
     internal static ulong Address(string text) =>
         ulong.Parse(text.Replace("`", "", StringComparison.Ordinal), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
 
-    [GeneratedRegex(@"^(?<start>[0-9a-f]{8}`?[0-9a-f]{8}) (?<end>[0-9a-f]{8}`?[0-9a-f]{8})\s+(?<name>\S+)", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^(?<start>[0-9a-f]{8}(`?[0-9a-f]{8})?) (?<end>[0-9a-f]{8}(`?[0-9a-f]{8})?)\s+(?<name>\S+)", RegexOptions.Multiline)]
     private static partial Regex Line();
 }

@@ -48,7 +48,7 @@ public sealed class SmallDumpTests : IDisposable
 
         // Memory by virtual address: the stack, KDBG, and nothing between.
         Span<byte> bytes = stackalloc byte[0x18];
-        Assert.True(dump.TryRead(new VirtualAddress(dump.Header.KdDebuggerDataBlock), bytes));
+        Assert.True(dump.TryRead(dump.Header.Kdbg!.Value, bytes));
         Assert.True(bytes[0x10..0x14].SequenceEqual("KDBG"u8));
         Assert.True(dump.TryRead(dump.TopOfStack, bytes));
         Assert.True(dump.CallStackBytes.StartsWith(bytes));

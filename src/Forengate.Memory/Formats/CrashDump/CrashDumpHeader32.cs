@@ -31,6 +31,16 @@ public readonly ref struct CrashDumpHeader32
     public uint MachineImageType => Dword(L.MachineImageType);
     public uint NumberProcessors => Dword(L.NumberProcessors);
     public uint BugCheckCode => Dword(L.BugCheckCode);
+
+    /// <summary>One parameter of the stop code.</summary>
+    /// <param name="number">1 to 4.</param>
+    public uint BugCheckParameter(int number)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(number, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(number, 4);
+        return Dword(L.BugCheckParameter1 + ((number - 1) * sizeof(uint)));
+    }
+
     public bool PaeEnabled => _bytes[L.PaeEnabled] == 1;
     public byte KdSecondaryVersion => _bytes[L.KdSecondaryVersion];
     public uint KdDebuggerDataBlock => Dword(L.KdDebuggerDataBlock);
@@ -47,6 +57,7 @@ public readonly ref struct CrashDumpHeader32
         return new CrashDumpRun(Dword(at), Dword(at + 4));
     }
 
+    public ReadOnlySpan<byte> ContextRecord => _bytes.Slice(L.ContextRecord, L.ContextRecordSize);
     public uint ExceptionCode => Dword(L.Exception);
     public uint ExceptionAddress => Dword(L.ExceptionAddress);
     public string Comment => CrashDumpText.Read(_bytes.Slice(L.Comment, L.CommentSize));

@@ -4,8 +4,8 @@ using System.Text;
 namespace Forengate.Memory;
 
 /// <summary>
-/// A 64-bit small dump, open: the structures that Windows picked for it, and pieces of virtual memory by address. Everything it gives lies in the file; what the file says
-/// and does not hold is told in <see cref="Problems"/>.
+/// A small dump of 64- or 32-bit Windows, open: the structures that Windows picked for it, and pieces of virtual memory by address. Everything it gives lies in the file; what the file says
+/// and does not hold is told in <see cref="Problems"/>. Virtual addresses of 32-bit Windows are zero-extended.
 /// </summary>
 public sealed class TriageDump : IDisposable
 {
@@ -19,30 +19,37 @@ public sealed class TriageDump : IDisposable
     private TriageDump(CrashDumpImage image, ImageLimits limits)
     {
         _image = image;
+        Header = TriageHeader.Of(image);
         var file = image.Bytes(0, int.MaxValue);
-        if (file.Length < TriageDump64.Start + TriageDump64.Size)
+        if (file.Length < Layout.Start + Layout.Size)
         {
             _problems.Add(new(TriageFault.Cut, $"the file ends before its small dump's directory ({file.Length} bytes)"));
             _blocks = [];
             return;
         }
-        var triage = new TriageDump64(file[TriageDump64.Start..]);
+        var triage = new TriageDirectory(file, Layout);
         if (triage.SizeOfDump > file.Length)
             _problems.Add(new(TriageFault.Cut, $"the small dump has {triage.SizeOfDump} bytes, the file only {file.Length}: it was cut off"));
-        else if (Dword(file, triage.ValidOffset) != TriageDump64.ValidMark)
+        else if (Dword(file, triage.ValidOffset) != TriageDirectory.ValidMark)
             _problems.Add(new(TriageFault.Unfinished, $"the end mark TRGD at 0x{triage.ValidOffset:x} is missing: the dump was not written to its end"));
-        Drivers = ReadDrivers(file, triage, limits);
+        Drivers = ReadDrivers(triage, limits);
         UnloadedDrivers = ReadUnloaded(file, triage, limits);
         Kdbg = Place(file, triage.DebuggerDataOffset, triage.DebuggerDataSize);
         CallStack = Place(file, triage.CallStackOffset, triage.SizeOfCallStack);
-        TopOfStack = new VirtualAddress(triage.TopOfStack);
+        TopOfStack = triage.TopOfStack;
         // These have no size of their own: each ends where the next begins, in the order in which Windows writes them.
         (Prcb, Process, Thread) = (Until(file, triage, triage.PrcbOffset), Until(file, triage, triage.ProcessOffset), Until(file, triage, triage.ThreadOffset));
         _blocks = ReadBlocks(file, triage, limits);
     }
 
-    /// <summary>The header that every dump has.</summary>
-    public CrashDumpHeader64 Header => _image.Header64;
+    /// <summary>What the header that every dump has says of the crash.</summary>
+    public TriageHeader Header { get; }
+
+    /// <summary>A CONTEXT of the dump's machine, in a buffer that is longer.</summary>
+    public ReadOnlySpan<byte> ContextRecord => _image.Is64Bit ? _image.Header64.ContextRecord : _image.Header32.ContextRecord;
+
+    /// <summary>Where the fields lie in dumps of this width.</summary>
+    public TriageLayout Layout => _image.Is64Bit ? TriageLayout.Of64 : TriageLayout.Of32;
 
     public ulong FileLength => _image.FileLength;
 
@@ -84,23 +91,26 @@ public sealed class TriageDump : IDisposable
 
     private (uint Offset, int Length) CallStack { get; }
 
-    /// <summary>True when the file is a 64-bit small dump.</summary>
+    /// <summary>True when the file is a small dump, of either width.</summary>
     public static bool IsSmall(string path)
     {
         using var file = MappedFile.Open(path);
-        return CrashDumpHeader64.IsMatch(file.Span(0, sizeof(ulong))) && file.Length >= CrashDumpLayout64.HeaderSize
-            && new CrashDumpHeader64(file.Span(0, CrashDumpLayout64.HeaderSize)).DumpType == CrashDumpType.Triage;
+        var start = file.Span(0, sizeof(ulong));
+        if (CrashDumpHeader64.IsMatch(start) && file.Length >= CrashDumpLayout64.HeaderSize)
+            return new CrashDumpHeader64(file.Span(0, CrashDumpLayout64.HeaderSize)).DumpType == CrashDumpType.Triage;
+        return CrashDumpHeader32.IsMatch(start) && file.Length >= CrashDumpLayout32.HeaderSize
+            && new CrashDumpHeader32(file.Span(0, CrashDumpLayout32.HeaderSize)).DumpType == CrashDumpType.Triage;
     }
 
     /// <summary>Opens a small dump; a damaged one is read as far as it goes.</summary>
-    /// <exception cref="ImageFormatException">The file cannot be opened or is no 64-bit small dump.</exception>
+    /// <exception cref="ImageFormatException">The file cannot be opened or is no small dump.</exception>
     public static TriageDump Open(string path, ImageLimits? limits = null)
     {
         var image = CrashDumpImage.Open(path);
         try
         {
-            if (!image.Is64Bit || image.DumpType != CrashDumpType.Triage)
-                throw new ImageFormatException($"'{path}' is a {image.Kind} dump, no small dump of 64-bit Windows");
+            if (image.DumpType != CrashDumpType.Triage)
+                throw new ImageFormatException($"'{path}' is a {image.Kind} dump, no small dump");
             return Over(image, limits);
         }
         catch
@@ -144,13 +154,13 @@ public sealed class TriageDump : IDisposable
 
     public void Dispose() => _image.Dispose();
 
-    private List<TriageDriver> ReadDrivers(ReadOnlySpan<byte> file, TriageDump64 triage, ImageLimits limits)
+    private List<TriageDriver> ReadDrivers(TriageDirectory triage, ImageLimits limits)
     {
         var drivers = new List<TriageDriver>();
         var count = (int)Math.Min(triage.DriverCount, (uint)limits.Blocks);
         for (var i = 0; i < count; i++)
         {
-            if (!triage.TryReadDriver(file, i, out var driver))
+            if (!triage.TryReadDriver(i, out var driver))
             {
                 _problems.Add(new(TriageFault.Drivers, $"driver {i + 1} of {triage.DriverCount} or its name lies beyond the file"));
                 break;
@@ -162,50 +172,46 @@ public sealed class TriageDump : IDisposable
         return drivers;
     }
 
-    private List<TriageUnloadedDriver> ReadUnloaded(ReadOnlySpan<byte> file, TriageDump64 triage, ImageLimits limits)
+    private List<TriageUnloadedDriver> ReadUnloaded(ReadOnlySpan<byte> file, TriageDirectory triage, ImageLimits limits)
     {
         var unloaded = new List<TriageUnloadedDriver>();
         var at = (ulong)triage.UnloadedDriversOffset;
         if (at == 0 || Dword(file, at) is not { } count || count == 0)
             return unloaded;
-        at += sizeof(ulong);
-        const int NameAt = 0x10, StartAt = NameAt + (TriageDump64.UnloadedNameUnits * sizeof(char)), EndAt = StartAt + sizeof(ulong);
-        for (var i = 0u; i < Math.Min(count, (uint)limits.Blocks); i++, at += TriageDump64.UnloadedDriverSize)
+        at += (uint)Layout.PointerSize;
+        var size = Layout.UnloadedDriverSize;
+        for (var i = 0u; i < Math.Min(count, (uint)limits.Blocks); i++, at += (uint)size)
         {
-            if (at + TriageDump64.UnloadedDriverSize > (ulong)file.Length)
+            if (at + (uint)size > (ulong)file.Length)
             {
                 _problems.Add(new(TriageFault.Drivers, $"unloaded driver {i + 1} of {count} lies beyond the file"));
                 break;
             }
-            var entry = file.Slice((int)at, TriageDump64.UnloadedDriverSize);
-            var bytes = Math.Min(BinaryPrimitives.ReadUInt16LittleEndian(entry) & ~1, TriageDump64.UnloadedNameUnits * sizeof(char));
-            unloaded.Add(new TriageUnloadedDriver(
-                Encoding.Unicode.GetString(entry.Slice(NameAt, bytes)).TrimEnd('\0'), new VirtualAddress(BinaryPrimitives.ReadUInt64LittleEndian(entry[StartAt..])),
-                new VirtualAddress(BinaryPrimitives.ReadUInt64LittleEndian(entry[EndAt..]))));
+            unloaded.Add(triage.Unloaded(file.Slice((int)at, size)));
         }
         return unloaded;
     }
 
-    private TriageBlock[] ReadBlocks(ReadOnlySpan<byte> file, TriageDump64 triage, ImageLimits limits)
+    private TriageBlock[] ReadBlocks(ReadOnlySpan<byte> file, TriageDirectory triage, ImageLimits limits)
     {
         var blocks = new List<TriageBlock>();
         Add(blocks, file, triage.TopOfStack, triage.CallStackOffset, triage.SizeOfCallStack);
         Add(blocks, file, triage.DataPageAddress, triage.DataPageOffset, triage.DataPageSize);
-        if (Kdbg.Length != 0 && Header.KdDebuggerDataBlock is var kdbg and not CrashDumpHeader64.LongFiller)
+        if (Kdbg.Length != 0 && Header.Kdbg is { } kdbg)
             Add(blocks, file, kdbg, Kdbg.Offset, (uint)Kdbg.Length);
         var isListed = triage.DataBlocksOffset is not (0 or CrashDumpHeader64.Filler);
         var count = isListed ? Math.Min(triage.DataBlocksCount, (uint)limits.Blocks) : 0;
         var lost = 0u;
         for (var i = 0u; i < count; i++)
         {
-            var at = triage.DataBlocksOffset + ((ulong)i * TriageDump64.DataBlockSize);
-            if (at + TriageDump64.DataBlockSize > (ulong)file.Length)
+            var at = triage.DataBlocksOffset + ((ulong)i * TriageDirectory.DataBlockSize);
+            if (at + TriageDirectory.DataBlockSize > (ulong)file.Length)
             {
                 lost += count - i;
                 break;
             }
-            var entry = file.Slice((int)at, TriageDump64.DataBlockSize);
-            if (!Add(blocks, file, BinaryPrimitives.ReadUInt64LittleEndian(entry), BinaryPrimitives.ReadUInt32LittleEndian(entry[8..]), BinaryPrimitives.ReadUInt32LittleEndian(entry[12..])))
+            var entry = file.Slice((int)at, TriageDirectory.DataBlockSize);
+            if (!Add(blocks, file, BlockAddress(entry), BinaryPrimitives.ReadUInt32LittleEndian(entry[8..]), BinaryPrimitives.ReadUInt32LittleEndian(entry[12..])))
                 lost++;
         }
         if (isListed && count < triage.DataBlocksCount)
@@ -215,20 +221,25 @@ public sealed class TriageDump : IDisposable
         return [.. blocks.OrderBy(block => block.Start)];
     }
 
-    private static bool Add(List<TriageBlock> blocks, ReadOnlySpan<byte> file, ulong address, uint offset, uint size)
+    /// <summary>A data block's address has 64 bits in both widths, of 32-bit Windows sign-extended ones.</summary>
+    private VirtualAddress BlockAddress(ReadOnlySpan<byte> entry) =>
+        new(_image.Is64Bit ? BinaryPrimitives.ReadUInt64LittleEndian(entry) : BinaryPrimitives.ReadUInt32LittleEndian(entry));
+
+    private bool Add(List<TriageBlock> blocks, ReadOnlySpan<byte> file, VirtualAddress address, uint offset, uint size)
     {
         if (size == 0 || offset == 0)
             return true;
-        if (offset > (uint)file.Length || size > (uint)file.Length - offset || address + size < address)
+        var last = _image.Is64Bit ? ulong.MaxValue : uint.MaxValue;
+        if (offset > (uint)file.Length || size > (uint)file.Length - offset || last - address.Value < size)
             return false;
-        blocks.Add(new TriageBlock(new VirtualAddress(address), size, offset));
+        blocks.Add(new TriageBlock(address, size, offset));
         return true;
     }
 
     private static (uint Offset, int Length) Place(ReadOnlySpan<byte> file, uint offset, uint size) =>
         offset is 0 or CrashDumpHeader64.Filler || offset >= (uint)file.Length ? default : (offset, (int)Math.Min(size, Math.Min((uint)file.Length - offset, MaxStructure)));
 
-    private static (uint Offset, int Length) Until(ReadOnlySpan<byte> file, TriageDump64 triage, uint offset)
+    private static (uint Offset, int Length) Until(ReadOnlySpan<byte> file, TriageDirectory triage, uint offset)
     {
         var end = (uint)file.Length;
         foreach (var next in (ReadOnlySpan<uint>)

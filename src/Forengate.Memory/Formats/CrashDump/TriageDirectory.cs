@@ -4,31 +4,28 @@ using System.Text;
 namespace Forengate.Memory;
 
 /// <summary>
-/// <c>TRIAGE_DUMP64</c>: what lies behind the header of a 64-bit small dump. All offsets are from the start of the file. No public Windows header has the structure;
-/// the field order is as rizin's <c>dmp_specs.h</c> and Ghidra read it, confirmed on the real small dump that the tests read.
+/// <c>TRIAGE_DUMP64</c> or <c>TRIAGE_DUMP32</c>: what lies behind the header of a small dump. All offsets are from the start of the file. The fields up to TriageOptions are alike in both
+/// (<see cref="TriageLayout"/>).
 /// </summary>
-public readonly ref struct TriageDump64
+public readonly ref struct TriageDirectory
 {
-    /// <summary>Bytes of the structure up to and with its last field that is known here.</summary>
-    public const int Size = 0x80;
-
-    /// <summary>Where it begins in the file.</summary>
-    public const int Start = CrashDumpLayout64.HeaderSize;
-
     /// <summary><c>'TRGD'</c>: the dword at <see cref="ValidOffset"/> of a dump that was written to its end.</summary>
     public const uint ValidMark = 0x44475254;
 
-    /// <summary>Bytes of one entry of the driver list (DRIVER_ENTRY64: dword offset of the name, then a KLDR_DATA_TABLE_ENTRY64 from +8).</summary>
-    public const int DriverEntrySize = 0x90;
-
+    private readonly ReadOnlySpan<byte> _file;
     private readonly ReadOnlySpan<byte> _bytes;
 
-    /// <param name="bytes">The bytes at <see cref="Start"/>, at least <see cref="Size"/>.</param>
-    public TriageDump64(ReadOnlySpan<byte> bytes)
+    /// <param name="file">The whole file, at least to the structure's end.</param>
+    /// <param name="layout">Of its width.</param>
+    public TriageDirectory(ReadOnlySpan<byte> file, TriageLayout layout)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(bytes.Length, Size);
-        _bytes = bytes[..Size];
+        ArgumentOutOfRangeException.ThrowIfLessThan(file.Length, layout.Start + layout.Size);
+        _file = file;
+        _bytes = file.Slice(layout.Start, layout.Size);
+        Layout = layout;
     }
+
+    public TriageLayout Layout { get; }
 
     public uint ServicePackBuild => Dword(0x00);
     public uint SizeOfDump => Dword(0x04);
@@ -48,44 +45,53 @@ public readonly ref struct TriageDump64
     public uint StringPoolSize => Dword(0x3C);
     public uint BrokenDriverOffset => Dword(0x40);
     public uint TriageOptions => Dword(0x44);
-    public ulong TopOfStack => BinaryPrimitives.ReadUInt64LittleEndian(_bytes[0x48..]);
-    public ulong DataPageAddress => BinaryPrimitives.ReadUInt64LittleEndian(_bytes[0x60..]);
-    public uint DataPageOffset => Dword(0x68);
-    public uint DataPageSize => Dword(0x6C);
+    public VirtualAddress TopOfStack => Address(_bytes[Layout.TopOfStack..]);
+    public VirtualAddress DataPageAddress => Address(_bytes[Layout.DataPage..]);
+    public uint DataPageOffset => Dword(Layout.DataPage + Layout.PointerSize);
+    public uint DataPageSize => Dword(Layout.DataPage + Layout.PointerSize + sizeof(uint));
 
     /// <summary>KDBG, decoded by Windows itself.</summary>
-    public uint DebuggerDataOffset => Dword(0x70);
-    public uint DebuggerDataSize => Dword(0x74);
-    public uint DataBlocksOffset => Dword(0x78);
-    public uint DataBlocksCount => Dword(0x7C);
+    public uint DebuggerDataOffset => Dword(Layout.DebuggerData);
+    public uint DebuggerDataSize => Dword(Layout.DebuggerData + sizeof(uint));
+    public uint DataBlocksOffset => Dword(Layout.DataBlocks);
+    public uint DataBlocksCount => Dword(Layout.DataBlocks + sizeof(uint));
 
-    /// <summary>Bytes of one entry of the data block list (TRIAGE_DATA_BLOCK: virtual address, then 32 bits each of file offset and size).</summary>
+    /// <summary>Bytes of one entry of the data block list (TRIAGE_DATA_BLOCK in both widths: 64-bit virtual address, then 32 bits each of file offset and size).</summary>
     public const int DataBlockSize = 0x10;
-
-    /// <summary>Bytes of one entry of the list of unloaded drivers, which follow a 64-bit count: UNICODE_STRING64, 12 UTF-16 units of the name, start, end.</summary>
-    public const int UnloadedDriverSize = 0x38;
 
     /// <summary>UTF-16 units of an unloaded driver's name that are kept.</summary>
     public const int UnloadedNameUnits = 12;
 
     /// <summary>Reads one entry of the driver list.</summary>
-    /// <param name="file">The whole file.</param>
     /// <param name="index">0 to <see cref="DriverCount"/> - 1.</param>
     /// <param name="driver">Name, base and size.</param>
     /// <returns>False where the entry or its name lies beyond the file.</returns>
-    public bool TryReadDriver(ReadOnlySpan<byte> file, int index, out TriageDriver driver)
+    public bool TryReadDriver(int index, out TriageDriver driver)
     {
         driver = default;
-        var at = DriverListOffset + ((long)index * DriverEntrySize);
-        if (index < 0 || index >= DriverCount || at + DriverEntrySize > file.Length)
+        var at = DriverListOffset + ((long)index * Layout.DriverEntrySize);
+        if (index < 0 || index >= DriverCount || at + Layout.DriverEntrySize > _file.Length)
             return false;
-        var entry = file.Slice((int)at, DriverEntrySize);
+        var entry = _file.Slice((int)at, Layout.DriverEntrySize);
         var nameAt = BinaryPrimitives.ReadUInt32LittleEndian(entry);
         driver = new TriageDriver(
-            ReadString(file, nameAt) ?? "", new VirtualAddress(BinaryPrimitives.ReadUInt64LittleEndian(entry[0x38..])), BinaryPrimitives.ReadUInt32LittleEndian(entry[0x48..]),
-            BinaryPrimitives.ReadUInt32LittleEndian(entry[0x88..]));
+            ReadString(_file, nameAt) ?? "", Address(entry[Layout.DriverBase..]), BinaryPrimitives.ReadUInt32LittleEndian(entry[Layout.DriverSize..]),
+            BinaryPrimitives.ReadUInt32LittleEndian(entry[Layout.DriverTimeDateStamp..]));
         return driver.Path.Length != 0;
     }
+
+    /// <summary>Reads one entry of the list of unloaded drivers; the caller sees to it that it lies in the file.</summary>
+    internal TriageUnloadedDriver Unloaded(ReadOnlySpan<byte> entry)
+    {
+        var bytes = Math.Min(BinaryPrimitives.ReadUInt16LittleEndian(entry) & ~1, UnloadedNameUnits * sizeof(char));
+        return new TriageUnloadedDriver(
+            Encoding.Unicode.GetString(entry.Slice(Layout.UnloadedName, bytes)).TrimEnd('\0'), Address(entry[Layout.UnloadedStart..]),
+            Address(entry[(Layout.UnloadedStart + Layout.PointerSize)..]));
+    }
+
+    /// <summary>A virtual address as wide as the dump's.</summary>
+    private VirtualAddress Address(ReadOnlySpan<byte> bytes) =>
+        new(Layout.PointerSize == sizeof(uint) ? BinaryPrimitives.ReadUInt32LittleEndian(bytes) : BinaryPrimitives.ReadUInt64LittleEndian(bytes));
 
     /// <summary>DUMP_STRING: a count of UTF-16 units, then the units.</summary>
     private static string? ReadString(ReadOnlySpan<byte> file, uint offset)
