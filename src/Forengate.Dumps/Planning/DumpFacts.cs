@@ -28,6 +28,9 @@ internal sealed record DumpFacts
 
     public IReadOnlyList<PhysicalRange>? MemoryBlock { get; init; }
 
+    /// <summary>Windows' record of its pages, with why there is none; asked only where a dump needs it.</summary>
+    public Func<(PageFrameDatabase? Database, string? Why)> PageFrames { get; init; } = static () => (null, "the page frame database was not looked for");
+
     public static DumpFacts Of(WindowsSystem system) => new()
     {
         View = system.View,
@@ -40,5 +43,6 @@ internal sealed record DumpFacts
         Shared = system.SharedData,
         BugCheck = system.BugCheck,
         MemoryBlock = system.PhysicalMemoryBlock,
+        PageFrames = () => (PageFrameDatabase.Of(system, out var why), why),
     };
 }

@@ -8,4 +8,7 @@ public enum DumpKind
 
     /// <summary>A bitmap dump of the full address space (DumpType 5): the pages that the view has; a debugger says of the others that it cannot read them.</summary>
     Bitmap,
+
+    /// <summary>A bitmap dump of active memory (DumpType 5 with its attribute): without the pages that Windows' own page frame database has as zeroed, free or standby.</summary>
+    Active,
 }

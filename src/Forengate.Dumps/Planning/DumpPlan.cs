@@ -13,6 +13,7 @@ public sealed class DumpPlan
         ReadOnlyMemory<byte> bitmap = default)
     {
         (View, Header, Runs, Patches, Stored, Bitmap) = (view, header, runs, patches, stored ?? runs, bitmap);
+        Held = Stored;
         var memory = new OverlayMemory(view.Memory);
         foreach (var patch in patches)
         {
@@ -38,6 +39,15 @@ public sealed class DumpPlan
 
     /// <summary>The pages that the dump has, in its order: all of <see cref="Runs"/>, but for a bitmap dump only those that the view has bytes for.</summary>
     public IReadOnlyList<CrashDumpRun> Stored { get; }
+
+    /// <summary>Of <see cref="Runs"/> those that the view has bytes for, whether the dump has them or leaves them out; all, where the dump has zeros for what there is not.</summary>
+    internal IReadOnlyList<CrashDumpRun> Held { get; init; }
+
+    /// <summary>What a dump of this kind leaves out though it is there, by what it is.</summary>
+    public IReadOnlyList<LeftOutPages> LeftOut { get; internal init; } = [];
+
+    /// <summary>Bytes of the pages of <see cref="LeftOut"/>.</summary>
+    public ulong LeftOutBytes => LeftOut.Aggregate(0UL, (sum, left) => sum + left.Pages) << Page.Shift;
 
     /// <summary>The header's fields with their sources, in the header's order; what stayed filler has no value.</summary>
     public IReadOnlyList<HeaderField> Fields { get; internal init; } = [];
@@ -69,15 +79,14 @@ public sealed class DumpPlan
     public ulong FileSize => FirstPage + (PageCount << Page.Shift);
 
     /// <summary>Plans a 64-bit dump of a system.</summary>
+    /// <exception cref="DumpWriteException">A dump of this kind can't be made of this system; one line says why and what to try.</exception>
     public static DumpPlan For(WindowsSystem system, DumpOptions? options = null) => For(DumpFacts.Of(system), options ?? DumpOptions.Default);
 
     internal static DumpPlan For(DumpFacts facts, DumpOptions options)
     {
         var (notes, disagreements, gaps) = (new List<string>(), new List<string>(), new List<string>());
         var runs = RunPlan.Make(facts.View.Memory.Ranges, facts.MemoryBlock, options.Kind);
-        var isBitmap = options.Kind == DumpKind.Bitmap;
-        var stored = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Runs) : runs.Runs;
-        var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored) : [];
+        var isBitmap = options.Kind != DumpKind.Full;
         notes.AddRange(runs.Notes);
         disagreements.AddRange(runs.Disagreements);
         gaps.AddRange(runs.Gaps);
@@ -86,6 +95,11 @@ public sealed class DumpPlan
         PatchDebuggerBlock(facts, patches, gaps);
         var processors = facts.Processors.Select(processor => ProcessorPatches.Add(patches, facts.Kernel, processor, gaps)).ToList();
         CompareProcessors(facts, disagreements);
+
+        var held = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Runs) : runs.Runs;
+        var selection = Select(facts, options.Kind, held, patches.Patches);
+        var stored = selection.Stored;
+        var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored) : [];
 
         var choice = ProcessorChoice.Make(facts.Processors, facts.BugCheck, facts.Kernel);
         var comment = options.Comment ?? $"Forengate: {facts.View.Origin.Format} {facts.View.Origin.Target}";
@@ -97,12 +111,30 @@ public sealed class DumpPlan
         return new DumpPlan(facts.View, header, runs.Runs, inDump, stored, bitmap)
         {
             Kind = options.Kind,
+            Held = held,
+            LeftOut = selection.LeftOut,
             Fields = fields,
             Processors = processors,
             Notes = notes,
             Disagreements = disagreements,
             Gaps = gaps,
         };
+    }
+
+    private static PageSelection Select(DumpFacts facts, DumpKind kind, IReadOnlyList<CrashDumpRun> held, IReadOnlyList<DumpPatch> patches)
+    {
+        // Whatever Windows says of them: what we put in ourselves would be lost.
+        HashSet<ulong> needed = [.. patches.Select(patch => patch.Address.Frame), facts.Kernel.DirectoryTableBase.Frame];
+        switch (kind)
+        {
+            case DumpKind.Active:
+                var (database, why) = facts.PageFrames();
+                return database is not null
+                    ? PageSelection.Active(held, database, needed)
+                    : throw new DumpWriteException($"no dump of active memory can be made: {why}; write --type bitmap");
+            default:
+                return new PageSelection(held, []);
+        }
     }
 
     private static void PatchDebuggerBlock(DumpFacts facts, PatchList patches, List<string> gaps)

@@ -63,10 +63,8 @@ internal sealed class HeaderSynthesis
 
         FillContext(writer, choice);
 
-        if (kind == DumpKind.Bitmap)
-            Dword(writer, "DumpType", L.DumpType, (uint)CrashDumpType.BitmapFull, "bitmap of the full address space");
-        else
-            Dword(writer, "DumpType", L.DumpType, (uint)CrashDumpType.Full, "complete");
+        var (type, attributes, name) = TypeOf(kind);
+        Dword(writer, "DumpType", L.DumpType, (uint)type, name);
         writer.Dword(L.DumpTypePadding, 0);
         Qword(writer, "RequiredDumpSpace", L.RequiredDumpSpace, L.HeaderSize + bytesBehindHeader, "size of the file");
         FillSharedData(writer);
@@ -90,8 +88,17 @@ internal sealed class HeaderSynthesis
             writer.Byte(L.PagingLevels, (byte)_facts.Kernel.Levels);
             Add("PagingLevels", L.PagingLevels, $"{_facts.Kernel.Levels}", "the page tables");
         }
-        Dword(writer, "Attributes", L.Attributes, (uint)CrashDumpAttributes.None, "none; never left to chance, a debugger acts on filler here");
+        Dword(
+            writer, "Attributes", L.Attributes, (uint)attributes,
+            attributes == CrashDumpAttributes.None ? "none; never left to chance, a debugger acts on filler here" : "active memory, which alone tells this kind from a full bitmap");
     }
+
+    private static (CrashDumpType Type, CrashDumpAttributes Attributes, string Name) TypeOf(DumpKind kind) => kind switch
+    {
+        DumpKind.Bitmap => (CrashDumpType.BitmapFull, CrashDumpAttributes.None, "bitmap of the full address space"),
+        DumpKind.Active => (CrashDumpType.BitmapFull, CrashDumpAttributes.FilterDumpFile, "bitmap of the full address space"),
+        _ => (CrashDumpType.Full, CrashDumpAttributes.None, "complete"),
+    };
 
     private void FillBugCheck(CrashDumpHeaderWriter64 writer)
     {
