@@ -11,4 +11,7 @@ public enum DumpKind
 
     /// <summary>A bitmap dump of active memory (DumpType 5 with its attribute): without the pages that Windows' own page frame database has as zeroed, free or standby.</summary>
     Active,
+
+    /// <summary>A kernel dump (DumpType 6): the pages that the kernel's half of the page tables maps, and page tables. No user pages.</summary>
+    Kernel,
 }

@@ -80,9 +80,9 @@ public sealed class DumpPlan
 
     /// <summary>Plans a 64-bit dump of a system.</summary>
     /// <exception cref="DumpWriteException">A dump of this kind can't be made of this system; one line says why and what to try.</exception>
-    public static DumpPlan For(WindowsSystem system, DumpOptions? options = null) => For(DumpFacts.Of(system), options ?? DumpOptions.Default);
+    public static DumpPlan For(WindowsSystem system, DumpOptions? options = null, CancellationToken ct = default) => For(DumpFacts.Of(system), options ?? DumpOptions.Default, ct);
 
-    internal static DumpPlan For(DumpFacts facts, DumpOptions options)
+    internal static DumpPlan For(DumpFacts facts, DumpOptions options, CancellationToken ct = default)
     {
         var (notes, disagreements, gaps) = (new List<string>(), new List<string>(), new List<string>());
         var runs = RunPlan.Make(facts.View.Memory.Ranges, facts.MemoryBlock, options.Kind);
@@ -97,7 +97,7 @@ public sealed class DumpPlan
         CompareProcessors(facts, disagreements);
 
         var held = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Runs) : runs.Runs;
-        var selection = Select(facts, options.Kind, held, patches.Patches);
+        var selection = Select(facts, options.Kind, held, patches.Patches, ct);
         var stored = selection.Stored;
         var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored) : [];
 
@@ -121,7 +121,7 @@ public sealed class DumpPlan
         };
     }
 
-    private static PageSelection Select(DumpFacts facts, DumpKind kind, IReadOnlyList<CrashDumpRun> held, IReadOnlyList<DumpPatch> patches)
+    private static PageSelection Select(DumpFacts facts, DumpKind kind, IReadOnlyList<CrashDumpRun> held, IReadOnlyList<DumpPatch> patches, CancellationToken ct)
     {
         // Whatever Windows says of them: what we put in ourselves would be lost.
         HashSet<ulong> needed = [.. patches.Select(patch => patch.Address.Frame), facts.Kernel.DirectoryTableBase.Frame];
@@ -132,6 +132,8 @@ public sealed class DumpPlan
                 return database is not null
                     ? PageSelection.Active(held, database, needed)
                     : throw new DumpWriteException($"no dump of active memory can be made: {why}; write --type bitmap");
+            case DumpKind.Kernel:
+                return PageSelection.Of(held, KernelPages.Find(facts, ct), needed, "other");
             default:
                 return new PageSelection(held, []);
         }

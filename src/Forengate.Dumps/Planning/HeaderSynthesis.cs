@@ -97,6 +97,7 @@ internal sealed class HeaderSynthesis
     {
         DumpKind.Bitmap => (CrashDumpType.BitmapFull, CrashDumpAttributes.None, "bitmap of the full address space"),
         DumpKind.Active => (CrashDumpType.BitmapFull, CrashDumpAttributes.FilterDumpFile, "bitmap of the full address space"),
+        DumpKind.Kernel => (CrashDumpType.BitmapKernel, CrashDumpAttributes.None, "bitmap of the kernel's address space"),
         _ => (CrashDumpType.Full, CrashDumpAttributes.None, "complete"),
     };
 

@@ -47,6 +47,13 @@ public sealed class PageSet(ulong frames)
             Add(frame);
     }
 
+    /// <summary>Adds what another has, as far as it can be in this one.</summary>
+    public void Add(PageSet other)
+    {
+        for (var i = 0; i < Math.Min(_words.Length, other._words.Length); i++)
+            _words[i] |= other._words[i];
+    }
+
     /// <summary>Takes out what another has.</summary>
     public void Remove(PageSet other)
     {
