@@ -16,7 +16,7 @@ internal static class DumpCommand
         var comment = new Option<string?>("--comment") { Description = "The dump's comment (127 ASCII characters)", HelpName = "TEXT" };
         var kind = Shared.Choice<DumpKind>(
             "--type", "full: every page, zeros where there is none; bitmap: only the pages that there are, the honest form for damaged images; "
-            + "active: bitmap without the pages that Windows has as zeroed, free or standby; kernel: no user pages");
+            + "active: bitmap without the pages that Windows has as zeroed, free or standby; kernel: no user pages; small: the processor that matters, its process, thread and stack, the drivers");
         var command = new Command("dump", "Writes a dump that WinDbg opens");
         shared.AddTargetTo(command);
         command.Arguments.Add(file);

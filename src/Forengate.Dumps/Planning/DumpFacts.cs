@@ -34,6 +34,9 @@ internal sealed record DumpFacts
     /// <summary>Top page tables of the processes that Windows lists, of both modes, PCID masked; asked only where a dump needs them.</summary>
     public Func<CancellationToken, IReadOnlyList<ProcessTables>> Processes { get; init; } = static _ => [];
 
+    /// <summary>The drivers that Windows lists, in its order; asked only where a dump needs them.</summary>
+    public Func<CancellationToken, IReadOnlyList<Driver>> Drivers { get; init; } = static _ => [];
+
     public static DumpFacts Of(WindowsSystem system) => new()
     {
         View = system.View,
@@ -46,6 +49,7 @@ internal sealed record DumpFacts
         Shared = system.SharedData,
         BugCheck = system.BugCheck,
         MemoryBlock = system.PhysicalMemoryBlock,
+        Drivers = ct => DriverList.Walk(system, ct).Items,
         Processes = ct => [.. ProcessList.Walk(system, ct).Items.Select(ProcessTables.Of)],
         PageFrames = () => (PageFrameDatabase.Of(system, out var why), why),
     };

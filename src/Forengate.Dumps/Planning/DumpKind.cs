@@ -14,4 +14,7 @@ public enum DumpKind
 
     /// <summary>A kernel dump (DumpType 6): the pages that the kernel's half of the page tables maps, and page tables. No user pages.</summary>
     Kernel,
+
+    /// <summary>A small dump (DumpType 4): the processor that matters with its process, thread and stack, the drivers, KDBG, and pieces of kernel memory that a debugger asks for.</summary>
+    Small,
 }

@@ -14,13 +14,7 @@ public sealed class DumpPlan
     {
         (View, Header, Runs, Patches, Stored, Bitmap) = (view, header, runs, patches, stored ?? runs, bitmap);
         Held = Stored;
-        var memory = new OverlayMemory(view.Memory);
-        foreach (var patch in patches)
-        {
-            if (!memory.TryWrite(patch.Address, patch.Bytes.Span))
-                throw new ArgumentException($"nothing to patch at {patch.Address} ({patch.Reason})", nameof(patches));
-        }
-        Memory = memory;
+        Memory = Over(view.Memory, patches);
     }
 
     /// <summary>Where the pages come from; not owned.</summary>
@@ -29,7 +23,7 @@ public sealed class DumpPlan
     /// <summary>The header as it will be written, <see cref="CrashDumpLayout64.HeaderSize"/> bytes.</summary>
     public ReadOnlyMemory<byte> Header { get; }
 
-    /// <summary>What lies between header and pages; empty for a complete dump.</summary>
+    /// <summary>What lies between header and pages; empty for a complete dump. Of a small dump all that it holds.</summary>
     public ReadOnlyMemory<byte> Bitmap { get; }
 
     public DumpKind Kind { get; internal init; }
@@ -86,7 +80,6 @@ public sealed class DumpPlan
     {
         var (notes, disagreements, gaps) = (new List<string>(), new List<string>(), new List<string>());
         var runs = RunPlan.Make(facts.View.Memory.Ranges, facts.MemoryBlock, options.Kind);
-        var isBitmap = options.Kind != DumpKind.Full;
         notes.AddRange(runs.Notes);
         disagreements.AddRange(runs.Disagreements);
         gaps.AddRange(runs.Gaps);
@@ -96,12 +89,15 @@ public sealed class DumpPlan
         var processors = facts.Processors.Select(processor => ProcessorPatches.Add(patches, facts.Kernel, processor, gaps)).ToList();
         CompareProcessors(facts, disagreements);
 
+        var choice = ProcessorChoice.Make(facts.Processors, facts.BugCheck, facts.Kernel);
+        var isSmall = options.Kind == DumpKind.Small;
+        var isBitmap = !isSmall && options.Kind != DumpKind.Full;
         var held = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Runs) : runs.Runs;
         var selection = Select(facts, options.Kind, held, patches.Patches, ct);
         var stored = selection.Stored;
-        var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored) : [];
+        var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored)
+            : isSmall ? SmallDumpPlan.Make(facts, Over(facts.View.Memory, patches.Patches), choice, gaps, ct) : [];
 
-        var choice = ProcessorChoice.Make(facts.Processors, facts.BugCheck, facts.Kernel);
         var comment = options.Comment ?? $"Forengate: {facts.View.Origin.Format} {facts.View.Origin.Target}";
         var (header, fields) = HeaderSynthesis.Make(facts, runs.Runs, choice, comment, options.Kind, (ulong)bitmap.Length + (stored.Aggregate(0UL, (sum, run) => sum + run.PageCount) << Page.Shift), disagreements);
 
@@ -121,6 +117,17 @@ public sealed class DumpPlan
         };
     }
 
+    private static OverlayMemory Over(PhysicalMemory below, IReadOnlyList<DumpPatch> patches)
+    {
+        var memory = new OverlayMemory(below);
+        foreach (var patch in patches)
+        {
+            if (!memory.TryWrite(patch.Address, patch.Bytes.Span))
+                throw new ArgumentException($"nothing to patch at {patch.Address} ({patch.Reason})", nameof(patches));
+        }
+        return memory;
+    }
+
     private static PageSelection Select(DumpFacts facts, DumpKind kind, IReadOnlyList<CrashDumpRun> held, IReadOnlyList<DumpPatch> patches, CancellationToken ct)
     {
         // Whatever Windows says of them: what we put in ourselves would be lost.
@@ -132,6 +139,8 @@ public sealed class DumpPlan
                 return database is not null
                     ? PageSelection.Active(held, database, needed)
                     : throw new DumpWriteException($"no dump of active memory can be made: {why}; write --type bitmap");
+            case DumpKind.Small:
+                return new PageSelection([], []);
             case DumpKind.Kernel:
                 return PageSelection.Of(held, KernelPages.Find(facts, ct), needed, "other");
             default:

@@ -17,6 +17,9 @@ internal sealed class HeaderSynthesis
 
     private const uint MachineAmd64 = 0x8664;
 
+    /// <summary>Which parts a small dump has: the bits of the real ones that were looked at (17134 of Windows' own, and what the engine writes).</summary>
+    private const uint SmallDumpFields = 0xCFF;
+
     private readonly byte[] _header = new byte[L.HeaderSize];
     private readonly List<HeaderField> _fields = [];
     private readonly DumpFacts _facts;
@@ -70,7 +73,10 @@ internal sealed class HeaderSynthesis
         FillSharedData(writer);
         writer.Comment(comment);
         Add("Comment", L.Comment, $"'{comment}'", "Forengate");
-        Dword(writer, "MiniDumpFields", L.MiniDumpFields, 0, "none: not a small dump");
+        if (kind == DumpKind.Small)
+            Dword(writer, "MiniDumpFields", L.MiniDumpFields, SmallDumpFields, "what small dumps of Windows and of the debugger have");
+        else
+            Dword(writer, "MiniDumpFields", L.MiniDumpFields, 0, "none: not a small dump");
         Dword(writer, "SecondaryDataState", L.SecondaryDataState, 0, "none: no secondary data follows");
         Dword(writer, "WriterStatus", L.WriterStatus, 0, "STATUS_SUCCESS: the file gets its name when it is whole");
         writer.Buffer(L.Unused1, 4, default);
@@ -98,6 +104,7 @@ internal sealed class HeaderSynthesis
         DumpKind.Bitmap => (CrashDumpType.BitmapFull, CrashDumpAttributes.None, "bitmap of the full address space"),
         DumpKind.Active => (CrashDumpType.BitmapFull, CrashDumpAttributes.FilterDumpFile, "bitmap of the full address space"),
         DumpKind.Kernel => (CrashDumpType.BitmapKernel, CrashDumpAttributes.None, "bitmap of the kernel's address space"),
+        DumpKind.Small => (CrashDumpType.Triage, CrashDumpAttributes.None, "small"),
         _ => (CrashDumpType.Full, CrashDumpAttributes.None, "complete"),
     };
 
