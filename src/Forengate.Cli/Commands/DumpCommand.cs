@@ -17,11 +17,17 @@ internal static class DumpCommand
         var kind = Shared.Choice<DumpKind>(
             "--type", "full: every page, zeros where there is none; bitmap: only the pages that there are, the honest form for damaged images; "
             + "active: bitmap without the pages that Windows has as zeroed, free or standby; kernel: no user pages; small: the processor that matters, its process, thread and stack, the drivers");
+        var exclude = new Option<string?>("--exclude")
+        {
+            Description = "Overwrite the pages that only these processes have, by file name or PID; the dump's comment says so",
+            HelpName = "NAME|PID[,…]",
+        };
         var command = new Command("dump", "Writes a dump that WinDbg opens");
         shared.AddTargetTo(command);
         command.Arguments.Add(file);
         command.Options.Add(shared.MaxPause);
         command.Options.Add(kind);
+        command.Options.Add(exclude);
         command.Options.Add(comment);
         command.Options.Add(shared.Output);
         command.SetAction(result => Run.Guarded(cancellation =>
@@ -29,7 +35,7 @@ internal static class DumpCommand
             using var progress = new ProgressLine();
             var outcome = DumpJob.Run(
                 result.GetRequiredValue(shared.Target), result.GetRequiredValue(file), shared.TargetOptions(result),
-                new DumpOptions { Kind = result.GetValue(kind), Comment = result.GetValue(comment) }, progress.AsProgress(), cancellation);
+                new DumpOptions { Kind = result.GetValue(kind), Comment = result.GetValue(comment), Exclude = Names(result.GetValue(exclude)) }, progress.AsProgress(), cancellation);
             progress.Clear();
             // The dump itself may be on standard output: then the summary is not.
             using (var output = outcome.Result.Path == DumpWriter.StandardOutput ? Console.OpenStandardError() : Console.OpenStandardOutput())
@@ -45,6 +51,8 @@ internal static class DumpCommand
         }));
         return command;
     }
+
+    private static string[] Names(string? list) => list?.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) ?? [];
 
     private static List<string> Missing(DumpOutcome outcome)
     {
@@ -67,6 +75,8 @@ internal static class DumpCommand
             + $"in {Sizes.Of(result.Duration)} ({Sizes.Of((ulong)(result.Bytes / Math.Max(result.Duration.TotalSeconds, 1e-6)))}/s)");
         if (result.Plan.LeftOut.Count > 0)
             writer.WriteLine($"  left out: {string.Join(", ", result.Plan.LeftOut.Select(left => $"{left.Pages} {left.What} pages"))} ({Sizes.Of(result.Plan.LeftOutBytes)})");
+        if (result.Plan.Excluded.Count > 0)
+            writer.WriteLine($"  excluded: {result.Plan.ExcludedPages} pages of {TerminalText.MakeSafe(string.Join(", ", result.Plan.Excluded))} are overwritten");
         writer.WriteLine(result.StoodStill is { } pause ? $"  the guest stood still for {Sizes.Of(pause)}" : $"  consistency: {outcome.Examination.View.Consistency.Reason}");
         var matched = result.Plan.Processors.Count(processor => processor.CpuIndex is not null);
         writer.WriteLine($"  {result.Plan.Processors.Count} processors, {matched} with their registers");
@@ -90,6 +100,16 @@ internal static class DumpCommand
         foreach (var left in result.Plan.LeftOut)
             json.WriteNumber(left.What, left.Pages);
         json.WriteEndObject();
+        json.WriteStartArray("excluded");
+        foreach (var process in result.Plan.Excluded)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("pid", process.Id);
+            Cell.Text(process.Name).WriteTo(json, "name");
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.WriteNumber("excludedPages", result.Plan.ExcludedPages);
         json.WriteNumber("seconds", result.Duration.TotalSeconds);
         if (result.StoodStill is { } pause)
             json.WriteNumber("stoodStillMilliseconds", pause.TotalMilliseconds);

@@ -10,11 +10,11 @@ public sealed class DumpPlan
 {
     internal DumpPlan(
         View view, ReadOnlyMemory<byte> header, IReadOnlyList<CrashDumpRun> runs, IReadOnlyList<DumpPatch> patches, IReadOnlyList<CrashDumpRun>? stored = null,
-        ReadOnlyMemory<byte> bitmap = default)
+        ReadOnlyMemory<byte> bitmap = default, PhysicalMemory? memory = null)
     {
         (View, Header, Runs, Patches, Stored, Bitmap) = (view, header, runs, patches, stored ?? runs, bitmap);
         Held = Stored;
-        Memory = Over(view.Memory, patches);
+        Memory = Over(memory ?? view.Memory, patches);
     }
 
     /// <summary>Where the pages come from; not owned.</summary>
@@ -39,6 +39,12 @@ public sealed class DumpPlan
 
     /// <summary>What a dump of this kind leaves out though it is there, by what it is.</summary>
     public IReadOnlyList<LeftOutPages> LeftOut { get; internal init; } = [];
+
+    /// <summary>Processes whose own pages hold a marker instead of what the guest has there.</summary>
+    public IReadOnlyList<ExcludedProcess> Excluded { get; internal init; } = [];
+
+    /// <summary>How many pages of the dump hold that marker.</summary>
+    public ulong ExcludedPages { get; internal init; }
 
     /// <summary>Bytes of the pages of <see cref="LeftOut"/>.</summary>
     public ulong LeftOutBytes => LeftOut.Aggregate(0UL, (sum, left) => sum + left.Pages) << Page.Shift;
@@ -78,6 +84,8 @@ public sealed class DumpPlan
 
     internal static DumpPlan For(DumpFacts facts, DumpOptions options, CancellationToken ct = default)
     {
+        if (options.Exclude.Count > 0 && options.Kind is DumpKind.Kernel or DumpKind.Small)
+            throw new DumpWriteException($"--exclude has nothing to do in a {options.Kind.ToString().ToLowerInvariant()} dump: there are no user pages in it");
         var (notes, disagreements, gaps) = (new List<string>(), new List<string>(), new List<string>());
         var runs = RunPlan.Make(facts.View.Memory.Ranges, facts.MemoryBlock, options.Kind);
         notes.AddRange(runs.Notes);
@@ -98,17 +106,23 @@ public sealed class DumpPlan
         var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored)
             : isSmall ? SmallDumpPlan.Make(facts, Over(facts.View.Memory, patches.Patches), choice, gaps, ct) : [];
 
+        var exclusion = options.Exclude.Count > 0 ? Exclusion.Find(facts, options.Exclude, ct) : null;
+        var excluded = exclusion is null ? 0 : PageSelection.Of(stored, exclusion.Pages, new HashSet<ulong>(), "other").PageCount;
         var comment = options.Comment ?? $"Forengate: {facts.View.Origin.Format} {facts.View.Origin.Target}";
+        if (exclusion is not null)
+            comment = exclusion.Record(comment, excluded);
         var (header, fields) = HeaderSynthesis.Make(facts, runs.Runs, choice, comment, options.Kind, (ulong)bitmap.Length + (stored.Aggregate(0UL, (sum, run) => sum + run.PageCount) << Page.Shift), disagreements);
 
         var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
         foreach (var lost in patches.Patches.Except(inDump).Select(patch => patch.Reason).Distinct())
             gaps.Add($"{lost} lies outside the dump's memory runs");
-        return new DumpPlan(facts.View, header, runs.Runs, inDump, stored, bitmap)
+        return new DumpPlan(facts.View, header, runs.Runs, inDump, stored, bitmap, exclusion is null ? null : new MarkedMemory(facts.View.Memory, exclusion.Pages))
         {
             Kind = options.Kind,
             Held = held,
             LeftOut = selection.LeftOut,
+            Excluded = exclusion?.Processes ?? [],
+            ExcludedPages = excluded,
             Fields = fields,
             Processors = processors,
             Notes = notes,

@@ -8,6 +8,8 @@ namespace Forengate.Dumps;
 /// <param name="LeftOut">What was left out, by what it is; without those there are none of.</param>
 internal sealed record PageSelection(IReadOnlyList<CrashDumpRun> Stored, IReadOnlyList<LeftOutPages> LeftOut)
 {
+    public ulong PageCount => Stored.Aggregate(0UL, (sum, run) => sum + run.PageCount);
+
     /// <summary>Entries of the page frame database looked at in one go.</summary>
     private const int Batch = 1 << 16;
 
