@@ -101,6 +101,47 @@ public sealed class ActiveDumpTests
     }
 
     [Fact]
+    public void AForgedDatabaseIsSurvived()
+    {
+        using var twin = new Twin("--build", "19041", "--memory", "128", "--drivers", "4", "--processes", "4");
+        using var view = twin.OpenView();
+        var database = PageFrameDatabase.Of(Twin.Find(view), out _)!;
+        var kernel = Twin.Find(view).Kernel;
+        var random = new Random(7);
+        var refused = 0;
+        for (var round = 0; round < 12; round++)
+        {
+            var memory = new OverlayMemory(view.Memory);
+            for (var i = 0; i < 40; i++)
+            {
+                var entries = new byte[Page.Size];
+                random.NextBytes(entries);
+                // Round 0 is all zeros: no entries, so that every page stays or the dump is refused.
+                if (round == 0)
+                    entries.AsSpan().Clear();
+                var at = database.Address + ((ulong)random.Next(0, 0x7000) * (ulong)database.EntrySize);
+                memory.TryWrite(kernel, at, entries.AsSpan(0, Page.Size - at.PageOffset));
+            }
+            if (round % 3 == 1)
+                memory.TryWrite(kernel, database.Address + (kernel.DirectoryTableBase.Frame * (ulong)database.EntrySize), new byte[database.EntrySize]);
+            using var forged = new View(memory, view.Cpus, view.Consistency, view.Origin);
+            try
+            {
+                var plan = DumpPlan.For(Twin.Find(forged), new DumpOptions { Kind = DumpKind.Active }, TestContext.Current.CancellationToken);
+                var stored = Frames(plan);
+                Assert.All(plan.Patches, patch => Assert.Contains(patch.Address.Frame, stored));
+                Assert.Equal(plan.Held.Aggregate(0UL, (sum, run) => sum + run.PageCount), (ulong)stored.Count + plan.LeftOut.Aggregate(0UL, (sum, left) => sum + left.Pages));
+            }
+            catch (DumpWriteException e)
+            {
+                Assert.Contains("not to be believed", e.Message, StringComparison.Ordinal);
+                refused++;
+            }
+        }
+        Assert.InRange(refused, 4, 8);
+    }
+
+    [Fact]
     public void WithoutADatabaseItIsRefusedInOneLine()
     {
         var guest = new HandMadeGuest();

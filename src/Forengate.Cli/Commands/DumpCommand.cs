@@ -71,8 +71,15 @@ internal static class DumpCommand
         var (result, system) = (outcome.Result, outcome.Examination.Windows.System!);
         using var writer = new StreamWriter(output, leaveOpen: true) { NewLine = "\n" };
         writer.WriteLine($"{result.Path}: Windows {system.Version} {TerminalText.MakeSafe(system.Version.BuildLab ?? "")}".TrimEnd());
-        writer.WriteLine($"  {Sizes.Of(result.Bytes)} in {result.Plan.Runs.Count} runs, {result.Pages} pages of which {result.ZeroPages} are zero, "
-            + $"in {Sizes.Of(result.Duration)} ({Sizes.Of((ulong)(result.Bytes / Math.Max(result.Duration.TotalSeconds, 1e-6)))}/s)");
+        if (result.Plan.Kind == DumpKind.Small)
+        {
+            writer.WriteLine($"  {Sizes.Of(result.Bytes)}: a small dump has no memory but what it picks");
+        }
+        else
+        {
+            writer.WriteLine($"  {Sizes.Of(result.Bytes)} in {result.Plan.Runs.Count} runs, {result.Pages} pages of which {result.ZeroPages} are zero, "
+                + $"in {Sizes.Of(result.Duration)} ({Sizes.Of((ulong)(result.Bytes / Math.Max(result.Duration.TotalSeconds, 1e-6)))}/s)");
+        }
         if (result.Plan.LeftOut.Count > 0)
             writer.WriteLine($"  left out: {string.Join(", ", result.Plan.LeftOut.Select(left => $"{left.Pages} {left.What} pages"))} ({Sizes.Of(result.Plan.LeftOutBytes)})");
         if (result.Plan.Excluded.Count > 0)

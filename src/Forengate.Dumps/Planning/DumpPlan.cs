@@ -156,7 +156,7 @@ public sealed class DumpPlan
             case DumpKind.Small:
                 return new PageSelection([], []);
             case DumpKind.Kernel:
-                return PageSelection.Of(held, KernelPages.Find(facts, ct), needed, "other");
+                return PageSelection.Of(held, KernelPages.Find(facts, ct), needed, "user or unused");
             default:
                 return new PageSelection(held, []);
         }
