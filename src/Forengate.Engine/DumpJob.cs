@@ -31,7 +31,7 @@ public static class DumpJob
             var writing = progress is null
                 ? null
                 : new SynchronousProgress<DumpProgress>(value => progress.Report(new JobProgress("writing", value.BytesDone, value.BytesTotal)));
-            result = DumpWriter.Write(DumpPlan.For(system, dumpOptions), output, writing, cancellation);
+            result = DumpWriter.Write(DumpPlan.For(system, dumpOptions, cancellation), output, writing, cancellation);
             DropIfVanished(examination, output);
         }
         // Only now is it known how long a guest that was held for its view stood still.

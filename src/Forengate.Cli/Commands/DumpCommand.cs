@@ -15,12 +15,19 @@ internal static class DumpCommand
         var file = new Argument<string>("OUT.dmp") { Description = "The dump to write; - for standard output" };
         var comment = new Option<string?>("--comment") { Description = "The dump's comment (127 ASCII characters)", HelpName = "TEXT" };
         var kind = Shared.Choice<DumpKind>(
-            "--type", "full: every page, zeros where there is none; bitmap: only the pages that there are, which is the honest form for damaged images");
+            "--type", "full: every page, zeros where there is none; bitmap: only the pages that there are, the honest form for damaged images; "
+            + "active: bitmap without the pages that Windows has as zeroed, free or standby; kernel: no user pages; small: the processor that matters, its process, thread and stack, the drivers");
+        var exclude = new Option<string?>("--exclude")
+        {
+            Description = "Overwrite the pages that only these processes have, by file name or PID; the dump's comment says so",
+            HelpName = "NAME|PID[,…]",
+        };
         var command = new Command("dump", "Writes a dump that WinDbg opens");
         shared.AddTargetTo(command);
         command.Arguments.Add(file);
         command.Options.Add(shared.MaxPause);
         command.Options.Add(kind);
+        command.Options.Add(exclude);
         command.Options.Add(comment);
         command.Options.Add(shared.Output);
         command.SetAction(result => Run.Guarded(cancellation =>
@@ -28,7 +35,7 @@ internal static class DumpCommand
             using var progress = new ProgressLine();
             var outcome = DumpJob.Run(
                 result.GetRequiredValue(shared.Target), result.GetRequiredValue(file), shared.TargetOptions(result),
-                new DumpOptions { Kind = result.GetValue(kind), Comment = result.GetValue(comment) }, progress.AsProgress(), cancellation);
+                new DumpOptions { Kind = result.GetValue(kind), Comment = result.GetValue(comment), Exclude = Names(result.GetValue(exclude)) }, progress.AsProgress(), cancellation);
             progress.Clear();
             // The dump itself may be on standard output: then the summary is not.
             using (var output = outcome.Result.Path == DumpWriter.StandardOutput ? Console.OpenStandardError() : Console.OpenStandardOutput())
@@ -45,12 +52,14 @@ internal static class DumpCommand
         return command;
     }
 
+    private static string[] Names(string? list) => list?.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) ?? [];
+
     private static List<string> Missing(DumpOutcome outcome)
     {
         var missing = new List<string>([.. outcome.Examination.Damage, .. outcome.Result.Plan.Gaps, .. outcome.Examination.Inconsistencies]);
         if (outcome.Result.MissingPages > 0)
         {
-            var what = outcome.Result.Plan.Kind == DumpKind.Bitmap ? "left out of" : "zeros in";
+            var what = outcome.Result.Plan.Kind == DumpKind.Full ? "zeros in" : "left out of";
             missing.Add($"{outcome.Result.MissingPages} pages had no bytes and are {what} the dump: "
                 + string.Join(", ", outcome.Result.MissingRanges.Take(8)) + (outcome.Result.MissingRanges.Count > 8 ? ", …" : ""));
         }
@@ -62,8 +71,19 @@ internal static class DumpCommand
         var (result, system) = (outcome.Result, outcome.Examination.Windows.System!);
         using var writer = new StreamWriter(output, leaveOpen: true) { NewLine = "\n" };
         writer.WriteLine($"{result.Path}: Windows {system.Version} {TerminalText.MakeSafe(system.Version.BuildLab ?? "")}".TrimEnd());
-        writer.WriteLine($"  {Sizes.Of(result.Bytes)} in {result.Plan.Runs.Count} runs, {result.Pages} pages of which {result.ZeroPages} are zero, "
-            + $"in {Sizes.Of(result.Duration)} ({Sizes.Of((ulong)(result.Bytes / Math.Max(result.Duration.TotalSeconds, 1e-6)))}/s)");
+        if (result.Plan.Kind == DumpKind.Small)
+        {
+            writer.WriteLine($"  {Sizes.Of(result.Bytes)}: a small dump has no memory but what it picks");
+        }
+        else
+        {
+            writer.WriteLine($"  {Sizes.Of(result.Bytes)} in {result.Plan.Runs.Count} runs, {result.Pages} pages of which {result.ZeroPages} are zero, "
+                + $"in {Sizes.Of(result.Duration)} ({Sizes.Of((ulong)(result.Bytes / Math.Max(result.Duration.TotalSeconds, 1e-6)))}/s)");
+        }
+        if (result.Plan.LeftOut.Count > 0)
+            writer.WriteLine($"  left out: {string.Join(", ", result.Plan.LeftOut.Select(left => $"{left.Pages} {left.What} pages"))} ({Sizes.Of(result.Plan.LeftOutBytes)})");
+        if (result.Plan.Excluded.Count > 0)
+            writer.WriteLine($"  excluded: {result.Plan.ExcludedPages} pages of {TerminalText.MakeSafe(string.Join(", ", result.Plan.Excluded))} are overwritten");
         writer.WriteLine(result.StoodStill is { } pause ? $"  the guest stood still for {Sizes.Of(pause)}" : $"  consistency: {outcome.Examination.View.Consistency.Reason}");
         var matched = result.Plan.Processors.Count(processor => processor.CpuIndex is not null);
         writer.WriteLine($"  {result.Plan.Processors.Count} processors, {matched} with their registers");
@@ -78,11 +98,25 @@ internal static class DumpCommand
         using var json = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = indented, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
         json.WriteStartObject();
         Cell.Text(result.Path).WriteTo(json, "path");
-        json.WriteString("type", result.Plan.Kind == DumpKind.Bitmap ? "bitmap" : "full");
+        json.WriteString("type", result.Plan.Kind.ToString().ToLowerInvariant());
         json.WriteNumber("bytes", result.Bytes);
         json.WriteNumber("pages", result.Pages);
         json.WriteNumber("zeroPages", result.ZeroPages);
         json.WriteNumber("missingPages", result.MissingPages);
+        json.WriteStartObject("leftOutPages");
+        foreach (var left in result.Plan.LeftOut)
+            json.WriteNumber(left.What, left.Pages);
+        json.WriteEndObject();
+        json.WriteStartArray("excluded");
+        foreach (var process in result.Plan.Excluded)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("pid", process.Id);
+            Cell.Text(process.Name).WriteTo(json, "name");
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.WriteNumber("excludedPages", result.Plan.ExcludedPages);
         json.WriteNumber("seconds", result.Duration.TotalSeconds);
         if (result.StoodStill is { } pause)
             json.WriteNumber("stoodStillMilliseconds", pause.TotalMilliseconds);

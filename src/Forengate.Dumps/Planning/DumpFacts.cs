@@ -28,6 +28,15 @@ internal sealed record DumpFacts
 
     public IReadOnlyList<PhysicalRange>? MemoryBlock { get; init; }
 
+    /// <summary>Windows' record of its pages, with why there is none; asked only where a dump needs it.</summary>
+    public Func<(PageFrameDatabase? Database, string? Why)> PageFrames { get; init; } = static () => (null, "the page frame database was not looked for");
+
+    /// <summary>Top page tables of the processes that Windows lists, of both modes, PCID masked; asked only where a dump needs them.</summary>
+    public Func<CancellationToken, IReadOnlyList<ProcessTables>> Processes { get; init; } = static _ => [];
+
+    /// <summary>The drivers that Windows lists, in its order; asked only where a dump needs them.</summary>
+    public Func<CancellationToken, IReadOnlyList<Driver>> Drivers { get; init; } = static _ => [];
+
     public static DumpFacts Of(WindowsSystem system) => new()
     {
         View = system.View,
@@ -40,5 +49,18 @@ internal sealed record DumpFacts
         Shared = system.SharedData,
         BugCheck = system.BugCheck,
         MemoryBlock = system.PhysicalMemoryBlock,
+        Drivers = ct => DriverList.Walk(system, ct).Items,
+        Processes = ct => [.. ProcessList.Walk(system, ct).Items.Select(ProcessTables.Of)],
+        PageFrames = () => (PageFrameDatabase.Of(system, out var why), why),
     };
+}
+
+/// <summary>A process as far as its pages go.</summary>
+/// <param name="Id">PID.</param>
+/// <param name="Name">File name of its image.</param>
+/// <param name="Roots">Its top page tables, PCID masked: one, with KVA shadow two.</param>
+internal sealed record ProcessTables(ulong Id, string Name, IReadOnlyList<ulong> Roots)
+{
+    public static ProcessTables Of(Process process) =>
+        new(process.Id, process.Name, process.UserDirectoryTableBase is { } user && user != process.DirectoryTableBase ? [process.DirectoryTableBase, user] : [process.DirectoryTableBase]);
 }

@@ -9,4 +9,7 @@ public sealed record DumpOptions
 
     /// <summary>The header's comment, ASCII, cut at 127 characters. Null: made from the view's origin.</summary>
     public string? Comment { get; init; }
+
+    /// <summary>File names or PIDs of processes whose own user pages are overwritten with a marker; only of kinds that have user pages.</summary>
+    public IReadOnlyList<string> Exclude { get; init; } = [];
 }

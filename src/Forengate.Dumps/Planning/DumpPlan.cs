@@ -10,16 +10,11 @@ public sealed class DumpPlan
 {
     internal DumpPlan(
         View view, ReadOnlyMemory<byte> header, IReadOnlyList<CrashDumpRun> runs, IReadOnlyList<DumpPatch> patches, IReadOnlyList<CrashDumpRun>? stored = null,
-        ReadOnlyMemory<byte> bitmap = default)
+        ReadOnlyMemory<byte> bitmap = default, PhysicalMemory? memory = null)
     {
         (View, Header, Runs, Patches, Stored, Bitmap) = (view, header, runs, patches, stored ?? runs, bitmap);
-        var memory = new OverlayMemory(view.Memory);
-        foreach (var patch in patches)
-        {
-            if (!memory.TryWrite(patch.Address, patch.Bytes.Span))
-                throw new ArgumentException($"nothing to patch at {patch.Address} ({patch.Reason})", nameof(patches));
-        }
-        Memory = memory;
+        Held = Stored;
+        Memory = Over(memory ?? view.Memory, patches);
     }
 
     /// <summary>Where the pages come from; not owned.</summary>
@@ -28,7 +23,7 @@ public sealed class DumpPlan
     /// <summary>The header as it will be written, <see cref="CrashDumpLayout64.HeaderSize"/> bytes.</summary>
     public ReadOnlyMemory<byte> Header { get; }
 
-    /// <summary>What lies between header and pages; empty for a complete dump.</summary>
+    /// <summary>What lies between header and pages; empty for a complete dump. Of a small dump all that it holds.</summary>
     public ReadOnlyMemory<byte> Bitmap { get; }
 
     public DumpKind Kind { get; internal init; }
@@ -38,6 +33,21 @@ public sealed class DumpPlan
 
     /// <summary>The pages that the dump has, in its order: all of <see cref="Runs"/>, but for a bitmap dump only those that the view has bytes for.</summary>
     public IReadOnlyList<CrashDumpRun> Stored { get; }
+
+    /// <summary>Of <see cref="Runs"/> those that the view has bytes for, whether the dump has them or leaves them out; all, where the dump has zeros for what there is not.</summary>
+    internal IReadOnlyList<CrashDumpRun> Held { get; init; }
+
+    /// <summary>What a dump of this kind leaves out though it is there, by what it is.</summary>
+    public IReadOnlyList<LeftOutPages> LeftOut { get; internal init; } = [];
+
+    /// <summary>Processes whose own pages hold a marker instead of what the guest has there.</summary>
+    public IReadOnlyList<ExcludedProcess> Excluded { get; internal init; } = [];
+
+    /// <summary>How many pages of the dump hold that marker.</summary>
+    public ulong ExcludedPages { get; internal init; }
+
+    /// <summary>Bytes of the pages of <see cref="LeftOut"/>.</summary>
+    public ulong LeftOutBytes => LeftOut.Aggregate(0UL, (sum, left) => sum + left.Pages) << Page.Shift;
 
     /// <summary>The header's fields with their sources, in the header's order; what stayed filler has no value.</summary>
     public IReadOnlyList<HeaderField> Fields { get; internal init; } = [];
@@ -69,15 +79,15 @@ public sealed class DumpPlan
     public ulong FileSize => FirstPage + (PageCount << Page.Shift);
 
     /// <summary>Plans a 64-bit dump of a system.</summary>
-    public static DumpPlan For(WindowsSystem system, DumpOptions? options = null) => For(DumpFacts.Of(system), options ?? DumpOptions.Default);
+    /// <exception cref="DumpWriteException">A dump of this kind can't be made of this system; one line says why and what to try.</exception>
+    public static DumpPlan For(WindowsSystem system, DumpOptions? options = null, CancellationToken ct = default) => For(DumpFacts.Of(system), options ?? DumpOptions.Default, ct);
 
-    internal static DumpPlan For(DumpFacts facts, DumpOptions options)
+    internal static DumpPlan For(DumpFacts facts, DumpOptions options, CancellationToken ct = default)
     {
+        if (options.Exclude.Count > 0 && options.Kind is DumpKind.Kernel or DumpKind.Small)
+            throw new DumpWriteException($"--exclude has nothing to do in a {options.Kind.ToString().ToLowerInvariant()} dump: there are no user pages in it");
         var (notes, disagreements, gaps) = (new List<string>(), new List<string>(), new List<string>());
         var runs = RunPlan.Make(facts.View.Memory.Ranges, facts.MemoryBlock, options.Kind);
-        var isBitmap = options.Kind == DumpKind.Bitmap;
-        var stored = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Runs) : runs.Runs;
-        var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored) : [];
         notes.AddRange(runs.Notes);
         disagreements.AddRange(runs.Disagreements);
         gaps.AddRange(runs.Gaps);
@@ -88,21 +98,68 @@ public sealed class DumpPlan
         CompareProcessors(facts, disagreements);
 
         var choice = ProcessorChoice.Make(facts.Processors, facts.BugCheck, facts.Kernel);
+        var isSmall = options.Kind == DumpKind.Small;
+        var isBitmap = !isSmall && options.Kind != DumpKind.Full;
+        var held = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Runs) : runs.Runs;
+        var selection = Select(facts, options.Kind, held, patches.Patches, ct);
+        var stored = selection.Stored;
+        var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored)
+            : isSmall ? SmallDumpPlan.Make(facts, Over(facts.View.Memory, patches.Patches), choice, gaps, ct) : [];
+
+        var exclusion = options.Exclude.Count > 0 ? Exclusion.Find(facts, options.Exclude, ct) : null;
+        var excluded = exclusion is null ? 0 : PageSelection.Of(stored, exclusion.Pages, new HashSet<ulong>(), "other").PageCount;
         var comment = options.Comment ?? $"Forengate: {facts.View.Origin.Format} {facts.View.Origin.Target}";
+        if (exclusion is not null)
+            comment = exclusion.Record(comment, excluded);
         var (header, fields) = HeaderSynthesis.Make(facts, runs.Runs, choice, comment, options.Kind, (ulong)bitmap.Length + (stored.Aggregate(0UL, (sum, run) => sum + run.PageCount) << Page.Shift), disagreements);
 
         var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
         foreach (var lost in patches.Patches.Except(inDump).Select(patch => patch.Reason).Distinct())
             gaps.Add($"{lost} lies outside the dump's memory runs");
-        return new DumpPlan(facts.View, header, runs.Runs, inDump, stored, bitmap)
+        return new DumpPlan(facts.View, header, runs.Runs, inDump, stored, bitmap, exclusion is null ? null : new MarkedMemory(facts.View.Memory, exclusion.Pages))
         {
             Kind = options.Kind,
+            Held = held,
+            LeftOut = selection.LeftOut,
+            Excluded = exclusion?.Processes ?? [],
+            ExcludedPages = excluded,
             Fields = fields,
             Processors = processors,
             Notes = notes,
             Disagreements = disagreements,
             Gaps = gaps,
         };
+    }
+
+    private static OverlayMemory Over(PhysicalMemory below, IReadOnlyList<DumpPatch> patches)
+    {
+        var memory = new OverlayMemory(below);
+        foreach (var patch in patches)
+        {
+            if (!memory.TryWrite(patch.Address, patch.Bytes.Span))
+                throw new ArgumentException($"nothing to patch at {patch.Address} ({patch.Reason})", nameof(patches));
+        }
+        return memory;
+    }
+
+    private static PageSelection Select(DumpFacts facts, DumpKind kind, IReadOnlyList<CrashDumpRun> held, IReadOnlyList<DumpPatch> patches, CancellationToken ct)
+    {
+        // Whatever Windows says of them: what we put in ourselves would be lost.
+        HashSet<ulong> needed = [.. patches.Select(patch => patch.Address.Frame), facts.Kernel.DirectoryTableBase.Frame];
+        switch (kind)
+        {
+            case DumpKind.Active:
+                var (database, why) = facts.PageFrames();
+                return database is not null
+                    ? PageSelection.Active(held, database, needed)
+                    : throw new DumpWriteException($"no dump of active memory can be made: {why}; write --type bitmap");
+            case DumpKind.Small:
+                return new PageSelection([], []);
+            case DumpKind.Kernel:
+                return PageSelection.Of(held, KernelPages.Find(facts, ct), needed, "user or unused");
+            default:
+                return new PageSelection(held, []);
+        }
     }
 
     private static void PatchDebuggerBlock(DumpFacts facts, PatchList patches, List<string> gaps)

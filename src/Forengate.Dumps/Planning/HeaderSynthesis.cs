@@ -17,6 +17,9 @@ internal sealed class HeaderSynthesis
 
     private const uint MachineAmd64 = 0x8664;
 
+    /// <summary>Which parts a small dump has: the bits of the real ones that were looked at (17134 of Windows' own, and what the engine writes).</summary>
+    private const uint SmallDumpFields = 0xCFF;
+
     private readonly byte[] _header = new byte[L.HeaderSize];
     private readonly List<HeaderField> _fields = [];
     private readonly DumpFacts _facts;
@@ -63,16 +66,17 @@ internal sealed class HeaderSynthesis
 
         FillContext(writer, choice);
 
-        if (kind == DumpKind.Bitmap)
-            Dword(writer, "DumpType", L.DumpType, (uint)CrashDumpType.BitmapFull, "bitmap of the full address space");
-        else
-            Dword(writer, "DumpType", L.DumpType, (uint)CrashDumpType.Full, "complete");
+        var (type, attributes, name) = TypeOf(kind);
+        Dword(writer, "DumpType", L.DumpType, (uint)type, name);
         writer.Dword(L.DumpTypePadding, 0);
         Qword(writer, "RequiredDumpSpace", L.RequiredDumpSpace, L.HeaderSize + bytesBehindHeader, "size of the file");
         FillSharedData(writer);
         writer.Comment(comment);
         Add("Comment", L.Comment, $"'{comment}'", "Forengate");
-        Dword(writer, "MiniDumpFields", L.MiniDumpFields, 0, "none: not a small dump");
+        if (kind == DumpKind.Small)
+            Dword(writer, "MiniDumpFields", L.MiniDumpFields, SmallDumpFields, "what small dumps of Windows and of the debugger have");
+        else
+            Dword(writer, "MiniDumpFields", L.MiniDumpFields, 0, "none: not a small dump");
         Dword(writer, "SecondaryDataState", L.SecondaryDataState, 0, "none: no secondary data follows");
         Dword(writer, "WriterStatus", L.WriterStatus, 0, "STATUS_SUCCESS: the file gets its name when it is whole");
         writer.Buffer(L.Unused1, 4, default);
@@ -90,8 +94,19 @@ internal sealed class HeaderSynthesis
             writer.Byte(L.PagingLevels, (byte)_facts.Kernel.Levels);
             Add("PagingLevels", L.PagingLevels, $"{_facts.Kernel.Levels}", "the page tables");
         }
-        Dword(writer, "Attributes", L.Attributes, (uint)CrashDumpAttributes.None, "none; never left to chance, a debugger acts on filler here");
+        Dword(
+            writer, "Attributes", L.Attributes, (uint)attributes,
+            attributes == CrashDumpAttributes.None ? "none; never left to chance, a debugger acts on filler here" : "active memory, which alone tells this kind from a full bitmap");
     }
+
+    private static (CrashDumpType Type, CrashDumpAttributes Attributes, string Name) TypeOf(DumpKind kind) => kind switch
+    {
+        DumpKind.Bitmap => (CrashDumpType.BitmapFull, CrashDumpAttributes.None, "bitmap of the full address space"),
+        DumpKind.Active => (CrashDumpType.BitmapFull, CrashDumpAttributes.FilterDumpFile, "bitmap of the full address space"),
+        DumpKind.Kernel => (CrashDumpType.BitmapKernel, CrashDumpAttributes.None, "bitmap of the kernel's address space"),
+        DumpKind.Small => (CrashDumpType.Triage, CrashDumpAttributes.None, "small"),
+        _ => (CrashDumpType.Full, CrashDumpAttributes.None, "complete"),
+    };
 
     private void FillBugCheck(CrashDumpHeaderWriter64 writer)
     {

@@ -53,7 +53,7 @@ internal sealed class RunPlan
                 both = view;
                 disagreements.Add("nothing is memory both to Windows and to the hypervisor: the runs are the hypervisor's");
             }
-            else if (lacking.Count > 0 && block.Count <= CrashDumpLayout64.MaxRuns && (kind == DumpKind.Bitmap || both.Count > CrashDumpLayout64.MaxRuns))
+            else if (lacking.Count > 0 && block.Count <= CrashDumpLayout64.MaxRuns && (kind != DumpKind.Full || both.Count > CrashDumpLayout64.MaxRuns))
             {
                 // A view full of holes (a kernel dump's) makes more pieces than a header holds: better the memory as Windows knows it, with holes in it.
                 both = block;

@@ -256,22 +256,22 @@ public static class DumpWriter
 
     private static DumpResult Result(DumpPlan plan, string path, PageTally tally, Stopwatch clock)
     {
-        AddLeftOut(plan, tally);
+        AddLacking(plan, tally);
         return ResultOf(plan, path, tally, clock);
     }
 
-    /// <summary>The pages of the runs that a bitmap dump has not got are as missing as those that others hold as zeros.</summary>
-    private static void AddLeftOut(DumpPlan plan, PageTally tally)
+    /// <summary>The pages of the runs that a bitmap dump could not get are as missing as those that others hold as zeros.</summary>
+    private static void AddLacking(DumpPlan plan, PageTally tally)
     {
         var next = 0;
         foreach (var run in plan.Runs)
         {
             var frame = run.BasePage;
-            for (; next < plan.Stored.Count && plan.Stored[next].BasePage < run.BasePage + run.PageCount; next++)
+            for (; next < plan.Held.Count && plan.Held[next].BasePage < run.BasePage + run.PageCount; next++)
             {
-                if (plan.Stored[next].BasePage > frame)
-                    tally.AddMissing(PhysicalAddress.FromFrame(frame), plan.Stored[next].BasePage - frame);
-                frame = plan.Stored[next].BasePage + plan.Stored[next].PageCount;
+                if (plan.Held[next].BasePage > frame)
+                    tally.AddMissing(PhysicalAddress.FromFrame(frame), plan.Held[next].BasePage - frame);
+                frame = plan.Held[next].BasePage + plan.Held[next].PageCount;
             }
             if (frame < run.BasePage + run.PageCount)
                 tally.AddMissing(PhysicalAddress.FromFrame(frame), run.BasePage + run.PageCount - frame);

@@ -25,15 +25,21 @@ public sealed class WindowsAddressSpace : AddressSpace
         _addressBitsInUse = end <= 1 ? 0 : ulong.MaxValue >> System.Numerics.BitOperations.LeadingZeroCount(end - 1);
     }
 
-    protected override bool TryResolveNotPresent(VirtualAddress address, int level, ulong entry, out PhysicalAddress page)
+    /// <summary>Start of the page that a PTE which is not valid leads to all the same; null where it is in no transition, or leads out of memory.</summary>
+    internal PhysicalAddress? PageInTransition(ulong entry)
     {
-        page = default;
-        if (level != 1 || (entry & (PageTableEntry.Present | Prototype | Transition)) != Transition)
-            return false;
+        if ((entry & (PageTableEntry.Present | Prototype | Transition)) != Transition)
+            return null;
         var frame = entry & PageTableEntry.AddressMask;
         if ((entry & SwizzleBit) == 0)
             frame &= _addressBitsInUse;
-        page = new PhysicalAddress(frame);
-        return frame != 0 && frame < Memory.End.Value;
+        return frame != 0 && frame < Memory.End.Value ? new PhysicalAddress(frame) : null;
+    }
+
+    protected override bool TryResolveNotPresent(VirtualAddress address, int level, ulong entry, out PhysicalAddress page)
+    {
+        var found = level == 1 ? PageInTransition(entry) : null;
+        page = found ?? default;
+        return found is not null;
     }
 }
