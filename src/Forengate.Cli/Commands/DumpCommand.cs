@@ -59,9 +59,10 @@ internal static class DumpCommand
 
     private static void WriteText(Stream output, DumpOutcome outcome)
     {
-        var (result, system) = (outcome.Result, outcome.Examination.Windows.System!);
+        var (result, windows) = (outcome.Result, outcome.Examination.Windows);
+        var version = windows.System?.Version ?? windows.X86!.Version;
         using var writer = new StreamWriter(output, leaveOpen: true) { NewLine = "\n" };
-        writer.WriteLine($"{result.Path}: Windows {system.Version} {TerminalText.MakeSafe(system.Version.BuildLab ?? "")}".TrimEnd());
+        writer.WriteLine($"{result.Path}: Windows {version} {TerminalText.MakeSafe(version.BuildLab ?? "")}".TrimEnd());
         writer.WriteLine($"  {Sizes.Of(result.Bytes)} in {result.Plan.Runs.Count} runs, {result.Pages} pages of which {result.ZeroPages} are zero, "
             + $"in {Sizes.Of(result.Duration)} ({Sizes.Of((ulong)(result.Bytes / Math.Max(result.Duration.TotalSeconds, 1e-6)))}/s)");
         writer.WriteLine(result.StoodStill is { } pause ? $"  the guest stood still for {Sizes.Of(pause)}" : $"  consistency: {outcome.Examination.View.Consistency.Reason}");
