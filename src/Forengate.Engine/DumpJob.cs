@@ -26,12 +26,13 @@ public static class DumpJob
         Examination examination;
         using (examination = Examination.OpenWhole(target, targetOptions, progress, cancellation))
         {
-            var system = examination.Windows.System
-                ?? throw new WindowsNotFoundException(examination.Windows.Reason ?? "no Windows found in this memory");
+            var plan = examination.Windows is { System: { } system } ? DumpPlan.For(system, dumpOptions, cancellation)
+                : examination.Windows.X86 is { } x86 ? X86DumpPlan.For(x86, dumpOptions)
+                : throw new WindowsNotFoundException(examination.Windows.Reason ?? "no Windows found in this memory");
             var writing = progress is null
                 ? null
                 : new SynchronousProgress<DumpProgress>(value => progress.Report(new JobProgress("writing", value.BytesDone, value.BytesTotal)));
-            result = DumpWriter.Write(DumpPlan.For(system, dumpOptions, cancellation), output, writing, cancellation);
+            result = DumpWriter.Write(plan, output, writing, cancellation);
             DropIfVanished(examination, output);
         }
         // Only now is it known how long a guest that was held for its view stood still.

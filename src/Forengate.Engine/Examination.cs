@@ -30,7 +30,7 @@ public sealed class Examination : IDisposable
     public SmallDump? Small { get; }
 
     /// <summary>True where processes and drivers can be listed.</summary>
-    public bool CanList => Windows.System is not null || Small is not null;
+    public bool CanList => Windows.System is not null || Windows.X86 is not null || Small is not null;
 
     /// <summary>
     /// The CPUs' registers: the view's, or, where it has none and its memory keeps them (a crash dump), those of Windows' processors. Empty where neither is known.
@@ -71,15 +71,20 @@ public sealed class Examination : IDisposable
 
     public Listing<Process> Processes(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Small is { } small
         ? new Listing<Process>(small.Process is { } only ? [only] : [], [.. small.ProcessWarnings, "a small dump holds one process only, the one that ran where it crashed"])
+        : Windows.X86 is { } x86 ? ByListOnly(X86Lists.Processes(x86, cancellation), scan)
         : scan
         ? ProcessList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
         : ProcessList.Walk(Found, cancellation);
 
     public Listing<Driver> Drivers(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Small is { } small
         ? new Listing<Driver>(small.Drivers, scan ? ["a small dump has no memory to scan: this is its own list"] : small.Drivers.Count == 0 ? ["the small dump lists no driver"] : [])
+        : Windows.X86 is { } x86 ? ByListOnly(X86Lists.Drivers(x86, cancellation), scan)
         : scan
         ? DriverList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
         : DriverList.Walk(Found, cancellation);
+
+    private static Listing<T> ByListOnly<T>(Listing<T> listing, bool scan) =>
+        scan ? listing with { Warnings = [.. listing.Warnings, "memory is not scanned in 32-bit systems: this is Windows' own list"] } : listing;
 
     /// <summary>What is damaged or cut off in the image: what is read from it may not be all there was. Empty for a sound image and a live guest.</summary>
     public IReadOnlyList<string> Damage => [.. View.Origin.Damage, .. Small?.Damage ?? []];

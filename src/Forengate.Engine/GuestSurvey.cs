@@ -32,7 +32,7 @@ public static class GuestSurvey
         {
             var options = new TargetOptions { ConnectUri = connectUri, Consistency = CaptureChoice.Live };
             using var examination = Examination.Open(guest.Target, options, null, cancellation);
-            var version = examination.Windows.System?.Version;
+            var version = examination.Windows.System?.Version ?? examination.Windows.X86?.Version;
             return new SurveyedGuest(guest, version is null ? null : $"{version} {version.BuildLab}".TrimEnd(), examination.Windows.Reason);
         }
         catch (GuestException failure)

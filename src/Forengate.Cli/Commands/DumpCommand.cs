@@ -68,9 +68,10 @@ internal static class DumpCommand
 
     private static void WriteText(Stream output, DumpOutcome outcome)
     {
-        var (result, system) = (outcome.Result, outcome.Examination.Windows.System!);
+        var (result, windows) = (outcome.Result, outcome.Examination.Windows);
+        var version = windows.System?.Version ?? windows.X86!.Version;
         using var writer = new StreamWriter(output, leaveOpen: true) { NewLine = "\n" };
-        writer.WriteLine($"{result.Path}: Windows {system.Version} {TerminalText.MakeSafe(system.Version.BuildLab ?? "")}".TrimEnd());
+        writer.WriteLine($"{result.Path}: Windows {version} {TerminalText.MakeSafe(version.BuildLab ?? "")}".TrimEnd());
         if (result.Plan.Kind == DumpKind.Small)
         {
             writer.WriteLine($"  {Sizes.Of(result.Bytes)}: a small dump has no memory but what it picks");

@@ -52,6 +52,8 @@ internal static class InfoCommand
         ViewJson.Write(json, examination.View, survey, examination.Cpus);
         if (examination.Windows.System is { } system)
             WriteWindows(json, system);
+        else if (examination.Windows.X86 is { } x86)
+            WriteWindows(json, x86);
         else
             json.WriteNull("windows");
         if (examination.Small is { } small)
@@ -91,6 +93,40 @@ internal static class InfoCommand
         Cell.Number(small.ProcessWarnings.Count == 0 ? (long?)small.Process?.Id : null).WriteTo(json, "pid");
         Cell.Text(small.Process?.Name).WriteTo(json, "process");
         json.WriteNumber("drivers", small.Drivers.Count);
+        json.WriteEndObject();
+    }
+
+    /// <summary>A 32-bit system: the same names, and what only it has.</summary>
+    private static void WriteWindows(Utf8JsonWriter json, X86System system)
+    {
+        json.WriteStartObject("windows");
+        Cell.Text(system.Version.ToString()).WriteTo(json, "version");
+        json.WriteNumber("build", system.Version.Build);
+        Cell.Text(system.Version.BuildLab).WriteTo(json, "buildLab");
+        json.WriteNumber("bits", 32);
+        json.WriteBoolean("pae", system.IsPae);
+        Cell.Address(system.Kernel.DirectoryTableBase.Value).WriteTo(json, "dtb");
+        Cell.Address(system.Image.Base.Value).WriteTo(json, "kernelBase");
+        json.WriteNumber("kernelSize", system.Image.Size);
+        Cell.Text(system.Image.CodeView.Name).WriteTo(json, "pdbName");
+        Cell.Text(system.Image.CodeView.Guid.ToString("D")).WriteTo(json, "pdbGuid");
+        json.WriteNumber("pdbAge", system.Image.CodeView.Age);
+        Cell.Text(system.LayoutVersion).WriteTo(json, "layout");
+        Cell.Address(system.Kdbg?.Address.Value).WriteTo(json, "kdbg");
+        Cell.Boolean(system.Kdbg?.Encoded).WriteTo(json, "kdbgEncoded");
+        Cell.Time(system.SharedData?.SystemTimeUtc).WriteTo(json, "systemTime");
+        json.WriteStartArray("processors");
+        foreach (var processor in system.Processors)
+        {
+            json.WriteStartObject();
+            json.WriteNumber("number", processor.Number);
+            Cell.Number(processor.Cpu?.Index).WriteTo(json, "cpu");
+            Cell.Address(processor.Kpcr.Value).WriteTo(json, "kpcr");
+            Cell.Address(processor.Kprcb.Value).WriteTo(json, "kprcb");
+            Cell.Address(processor.CurrentThread.Value).WriteTo(json, "currentThread");
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
         json.WriteEndObject();
     }
 

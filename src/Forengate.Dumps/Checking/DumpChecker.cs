@@ -17,7 +17,7 @@ public static class DumpChecker
     public static CheckReport Check(string path, Func<View, CancellationToken, WindowsSearch>? findWindows = null, CancellationToken ct = default)
     {
         using var image = CrashDumpImage.Open(path);
-        return image.Is64Bit ? Check64(path, image, findWindows, ct) : Check32(path, image);
+        return image.Is64Bit ? Check64(path, image, findWindows, ct) : Check32(path, image, findWindows, ct);
     }
 
     /// <summary>Checks a header alone: the values that can be judged without memory.</summary>
@@ -83,42 +83,41 @@ public static class DumpChecker
         return report;
     }
 
-    private static CheckReport Check32(string path, CrashDumpImage image)
+    private static CheckReport Check32(string path, CrashDumpImage image, Func<View, CancellationToken, WindowsSearch>? findWindows, CancellationToken ct)
     {
         var findings = new CheckFindings();
         var header = image.Header32;
-        int? drivers = null;
+        int? modules = null, processes = null;
+        var runs = header.DumpType switch
+        {
+            CrashDumpType.Full => RunCheck.Run(image, findings),
+            CrashDumpType.Summary or CrashDumpType.BitmapFull or CrashDumpType.BitmapKernel => PageTableCheck.Run(image, findings),
+            _ => null,
+        };
         if (header.DumpType == CrashDumpType.Triage)
         {
             SmallHeaderCheck32.Run(header, findings);
-            drivers = TriageCheck.Run(image, findings);
+            modules = TriageCheck.Run(image, findings);
+        }
+        else if (runs is null || (header.Attributes & CrashDumpAttributes.EncryptedDumpData) != 0)
+        {
+            findings.Note(CheckCode.Unsupported, "a dump of 32-bit Windows without plain memory: only its header was checked");
         }
         else
         {
-            findings.Note(CheckCode.Unsupported, "a dump of 32-bit Windows: only header and runs were checked");
+            using var view = ImageReader.Open(path, new ImageOpenOptions { Format = CrashDumpFormat.FormatName }, ct);
+            (modules, processes) = X86Check.Run(header, view.Memory, findWindows?.Invoke(view, ct), findings);
         }
         return new CheckReport
         {
             Path = path,
             Kind = $"{image.Kind} dump",
             FileLength = image.FileLength,
-            Fields =
-            [
-                new("MajorVersion", CrashDumpLayout32.MajorVersion, $"0x{header.MajorVersion:x}", "the file"),
-                new("MinorVersion", CrashDumpLayout32.MinorVersion, $"0x{header.MinorVersion:x}", "the file"),
-                new("DirectoryTableBase", CrashDumpLayout32.DirectoryTableBase, $"0x{header.DirectoryTableBase:x}", "the file"),
-                new("PsLoadedModuleList", CrashDumpLayout32.PsLoadedModuleList, $"0x{header.PsLoadedModuleList:x}", "the file"),
-                new("KdDebuggerDataBlock", CrashDumpLayout32.KdDebuggerDataBlock, $"0x{header.KdDebuggerDataBlock:x}", "the file"),
-                new("DumpType", CrashDumpLayout32.DumpType, $"0x{(uint)header.DumpType:x}", "the file"),
-            ],
-            Runs = header.DumpType switch
-            {
-                CrashDumpType.Full => RunCheck.Run(image, findings),
-                CrashDumpType.Summary or CrashDumpType.BitmapFull or CrashDumpType.BitmapKernel => PageTableCheck.Run(image, findings),
-                _ => [],
-            },
-            Modules = drivers,
+            Fields = HeaderFields.Of(header),
+            Runs = runs ?? [],
             Processors = [],
+            Modules = modules,
+            Processes = processes,
             Findings = findings.All(),
         };
     }

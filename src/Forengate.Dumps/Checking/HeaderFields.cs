@@ -9,6 +9,22 @@ public static class HeaderFields
     private const string FromFile = "the file";
     private const string IsFiller = "filler (the letters PAGE)";
 
+    public static IReadOnlyList<HeaderField> Of(CrashDumpHeader32 header) =>
+    [
+        new("MajorVersion", CrashDumpLayout32.MajorVersion, $"0x{header.MajorVersion:x}", FromFile),
+        new("MinorVersion", CrashDumpLayout32.MinorVersion, $"0x{header.MinorVersion:x}", FromFile),
+        new("DirectoryTableBase", CrashDumpLayout32.DirectoryTableBase, $"0x{header.DirectoryTableBase:x}", FromFile),
+        new("PsLoadedModuleList", CrashDumpLayout32.PsLoadedModuleList, $"0x{header.PsLoadedModuleList:x}", FromFile),
+        new("PsActiveProcessHead", CrashDumpLayout32.PsActiveProcessHead, $"0x{header.PsActiveProcessHead:x}", FromFile),
+        new("NumberProcessors", CrashDumpLayout32.NumberProcessors, $"0x{header.NumberProcessors:x}", FromFile),
+        new("BugCheckCode", CrashDumpLayout32.BugCheckCode, $"0x{header.BugCheckCode:x}", FromFile),
+        new("PaeEnabled", CrashDumpLayout32.PaeEnabled, header.PaeEnabled ? "1" : "0", FromFile),
+        header.KdDebuggerDataBlock == CrashDumpHeader64.Filler
+            ? new("KdDebuggerDataBlock", CrashDumpLayout32.KdDebuggerDataBlock, null, IsFiller)
+            : new("KdDebuggerDataBlock", CrashDumpLayout32.KdDebuggerDataBlock, $"0x{header.KdDebuggerDataBlock:x}", FromFile),
+        new("DumpType", CrashDumpLayout32.DumpType, $"0x{(uint)header.DumpType:x}", FromFile),
+    ];
+
     public static IReadOnlyList<HeaderField> Of(CrashDumpHeader64 header)
     {
         var fields = new List<HeaderField>();

@@ -26,17 +26,22 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         if (view.Memory.Ranges.Count == 0)
             return new WindowsSearch(null, [], "the view holds no memory at all: nothing to look for Windows in");
 
-        if (view.Origin.Architecture is { } other and not GuestArchitecture.X64)
-        {
-            var kind = other == GuestArchitecture.X86 ? "32-bit" : "ARM64";
-            return new WindowsSearch(null, [], $"{kind} Windows: only the kernels of x64 are read so far, so nothing was looked for in this memory");
-        }
+        if (view.Origin.Architecture == GuestArchitecture.Arm64)
+            return new WindowsSearch(null, [], "ARM64 Windows: only the kernels of x64 and x86 are read so far, so nothing was looked for in this memory");
+        if (view.Origin.Architecture == GuestArchitecture.X86 || (view.Cpus.Count > 0 && view.Cpus.All(static cpu => cpu.PagingLevels is 2 or 3)))
+            return new X86Search(view, limits, ct).Run();
 
         // A kernel that the CPUs run is the one that counts, with a profile or without: others in memory would be remains.
         if (ByRegisters() || (_withoutProfile is null && (ByLowStub() || BySearch())))
             return new WindowsSearch(_best!.Value.System, _best.Value.System.KernelFacts, null);
-        return Failure();
+        if (_withoutProfile is not null || !MayBe32Bit)
+            return Failure();
+        var search = new X86Search(view, limits, ct).Run();
+        return search.X86 is not null ? search : Failure(search);
     }
+
+    /// <summary>No 64-bit kernel was found, and something speaks of a 32-bit one.</summary>
+    private bool MayBe32Bit => X86Search.IsLikely(view.Cpus) || _search is { Records.Count: > 0 };
 
     private bool ByRegisters()
     {
@@ -239,7 +244,7 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         }
     }
 
-    private WindowsSearch Failure()
+    private WindowsSearch Failure(WindowsSearch? x86 = null)
     {
         var facts = new List<Fact>();
         if (_withoutProfile is { } seen)
@@ -261,8 +266,10 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         facts.AddRange(_rejected.Distinct().Take(limits.Warnings).Select(static line => new Fact("kernel image", null, line)));
         if (_openingFailed is not null)
             return new WindowsSearch(null, facts, $"a Windows kernel is there, but not all that it needs: {_openingFailed}; is memory missing from the image?");
+        if (x86 is not null)
+            facts.AddRange(x86.Facts);
         if (_rejected.Count > 0)
-            return new WindowsSearch(null, facts, $"the Windows here is not for x64, the only kind read so far: {_rejected[0]}");
+            return new WindowsSearch(null, facts, $"the Windows here is not for x64: {_rejected[0]}" + (x86 is null ? "" : $"; {x86.Reason}"));
         if (_search is { LooksEncrypted: true })
             return new WindowsSearch(null, facts, "no Windows kernel: nearly all of memory looks random, as in an encrypted guest (SEV, TDX); capture it from inside the guest");
         if (_search is { Records: [var record, ..] })
@@ -270,7 +277,7 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
             return new WindowsSearch(
                 null, facts,
                 KernelPdbNames.IsX86Only(record.CodeView.Name)
-                    ? $"the Windows here is a 32-bit one ({record.CodeView} at physical {record.At}); only x64 is read so far"
+                    ? x86?.Reason ?? $"the Windows here is a 32-bit one ({record.CodeView} at physical {record.At}), but no page table of a 32-bit system leads to it"
                     : $"a kernel's CodeView record ({record.CodeView}) lies at physical {record.At}, but no page table leads to it: is the image whole, are its ranges right?");
         }
         if (_search is { Pages: 0 })

@@ -2,7 +2,7 @@ using Forengate.Memory;
 
 namespace Forengate.Windows;
 
-/// <summary>Whether a page table is one the Windows kernel runs on: it maps KUSER_SHARED_DATA where every x64 Windows keeps it, and that page looks like it.</summary>
+/// <summary>Whether a page table is one the Windows kernel runs on: it maps KUSER_SHARED_DATA where every Windows of its kind keeps it, and that page looks like it.</summary>
 internal static class SharedPageCheck
 {
     /// <summary>Fields ntddk.h fixes for all versions: programs of every age read them at these places.</summary>
@@ -14,12 +14,13 @@ internal static class SharedPageCheck
     /// <returns>Null when it passes (also where the page is mapped but left out of the view), else why not.</returns>
     public static string? Judge(AddressSpace space)
     {
-        var translation = space.Translate(SharedUserDataReader.Address);
+        var at = SharedUserDataReader.AddressIn(space);
+        var translation = space.Translate(at);
         if (!translation.Ok)
             return $"does not map KUSER_SHARED_DATA ({translation.Fault} at level {translation.Level})";
-        if (!space.TryRead(SharedUserDataReader.Address + NtMajorVersion, out uint major)
-            || !space.TryRead(SharedUserDataReader.Address + NtMinorVersion, out uint minor)
-            || !space.TryRead(SharedUserDataReader.Address + NtSystemRoot, out uint root))
+        if (!space.TryRead(at + NtMajorVersion, out uint major)
+            || !space.TryRead(at + NtMinorVersion, out uint minor)
+            || !space.TryRead(at + NtSystemRoot, out uint root))
             return null;
 
         // Two UTF-16 characters: a drive letter and a colon.
@@ -31,5 +32,5 @@ internal static class SharedPageCheck
 
     /// <summary>System time in 100 ns since 1601; 0 where unreadable. Tells an older boot's remains from the running system.</summary>
     public static ulong Time(AddressSpace space) =>
-        space.TryRead(SharedUserDataReader.Address + SystemTime, out ulong time) ? time : 0;
+        space.TryRead(SharedUserDataReader.AddressIn(space) + SystemTime, out ulong time) ? time : 0;
 }

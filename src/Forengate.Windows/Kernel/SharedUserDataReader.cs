@@ -9,13 +9,16 @@ internal static class SharedUserDataReader
     /// <summary>Kernel address of the page on every x64 Windows (<c>KI_USER_SHARED_DATA</c>, ntddk.h).</summary>
     public static readonly VirtualAddress Address = new(0xFFFF_F780_0000_0000);
 
+    /// <summary>Where a kernel of this address space keeps the page.</summary>
+    public static VirtualAddress AddressIn(AddressSpace space) => space.Levels < 4 ? X86Pointers.SharedData : Address;
+
     /// <summary>Bytes of NtSystemRoot: 260 characters (ntddk.h).</summary>
     private const int SystemRootLength = 520;
 
     public static SharedUserData? Read(AddressSpace space, SharedDataLayout layout)
     {
         Span<byte> page = stackalloc byte[Page.Size];
-        if (!space.TryRead(Address, page))
+        if (!space.TryRead(AddressIn(space), page))
             return null;
         return new SharedUserData
         {

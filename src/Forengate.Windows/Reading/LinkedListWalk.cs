@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Forengate.Memory;
 
 namespace Forengate.Windows;
@@ -14,7 +15,7 @@ internal static class LinkedListWalk
     /// <summary>Both pointers of one entry.</summary>
     public readonly record struct Links(VirtualAddress Flink, VirtualAddress Blink);
 
-    /// <summary>Bytes of a LIST_ENTRY.</summary>
+    /// <summary>Bytes of a LIST_ENTRY; half of it in 32-bit kernels.</summary>
     public const int EntrySize = 16;
 
     /// <param name="space">The kernel's.</param>
@@ -94,19 +95,21 @@ internal static class LinkedListWalk
 
     public static bool TryReadLinks(AddressSpace space, VirtualAddress entry, out Links links)
     {
-        Span<byte> bytes = stackalloc byte[EntrySize];
+        Span<byte> bytes = stackalloc byte[space.Levels < 4 ? EntrySize / 2 : EntrySize];
         if (!KernelPointers.IsObject(entry, space.Levels) || !space.TryRead(entry, bytes))
         {
             links = default;
             return false;
         }
-        links = From(bytes);
+        links = space.Levels < 4
+            ? new Links(new VirtualAddress(BinaryPrimitives.ReadUInt32LittleEndian(bytes)), new VirtualAddress(BinaryPrimitives.ReadUInt32LittleEndian(bytes[sizeof(uint)..])))
+            : From(bytes);
         return true;
     }
 
     public static Links From(ReadOnlySpan<byte> bytes) => new(
-        new VirtualAddress(System.Buffers.Binary.BinaryPrimitives.ReadUInt64LittleEndian(bytes)),
-        new VirtualAddress(System.Buffers.Binary.BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..])));
+        new VirtualAddress(BinaryPrimitives.ReadUInt64LittleEndian(bytes)),
+        new VirtualAddress(BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..])));
 
     private static bool Step<T>(
         AddressSpace space, VirtualAddress at, HashSet<VirtualAddress> seen, int limit, Reader<T> read, string name, string way,

@@ -16,6 +16,6 @@ public sealed partial record EngineModule(ulong Start, ulong End, string Name)
     internal static ulong Address(string text) =>
         ulong.Parse(text.Replace("`", "", StringComparison.Ordinal), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
 
-    [GeneratedRegex(@"^(?<start>[0-9a-f]{8}(`?[0-9a-f]{8})?) (?<end>[0-9a-f]{8}(`?[0-9a-f]{8})?)\s+(?<name>\S+)", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^(?<start>[0-9a-f]{8}(?:`?[0-9a-f]{8})?) (?<end>[0-9a-f]{8}(?:`?[0-9a-f]{8})?)\s+(?<name>\S+)", RegexOptions.Multiline)]
     private static partial Regex Line();
 }

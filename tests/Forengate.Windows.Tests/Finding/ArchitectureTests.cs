@@ -3,7 +3,7 @@ using Forengate.Symbols;
 
 namespace Forengate.Windows.Tests;
 
-/// <summary>Where an image says that it is no x64 system's, nothing is searched and one line says why.</summary>
+/// <summary>Where an image says that it is no x64 system's, one line says why no system was found.</summary>
 public sealed class ArchitectureTests
 {
     [Theory]
