@@ -64,10 +64,9 @@ internal static class KernelDeduction
         new ProcessorDeduction(space, debugger, ledger, limits).Run();
         new DriverDeduction(space, image, ledger, limits, ct).Run();
 
-        var version = Version.TryParse(FileVersion.Read(space, image, ct), out var resource)
-            ? resource
-            : new Version((int)(shared?.Major ?? 0), (int)(shared?.Minor ?? 0), (int)build, 0);
-        var nearest = NearestBuild.Fill(profiles, ledger, version, image);
+        var isExact = Version.TryParse(FileVersion.Read(space, image, ct), out var resource);
+        var version = isExact ? resource! : new Version((int)(shared?.Major ?? 0), (int)(shared?.Minor ?? 0), (int)build, 0);
+        var nearest = NearestBuild.Fill(profiles, ledger, version, isExact, image);
         var origin = nearest is { IsWhole: false } && nearest.Version == version ? $"{nearest.Name}, globals deduced, the layout held against memory" : "deduced from the kernel's own memory";
         var profile = new KernelProfile(image.CodeView, version, origin, ledger.Table, isDeduced: true);
         if (KernelLayouts.Resolve(profile, out var missing) is null)

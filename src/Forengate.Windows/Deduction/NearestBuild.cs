@@ -24,25 +24,26 @@ internal static class NearestBuild
     /// <param name="profiles">Where known builds and layouts are.</param>
     /// <param name="ledger">What was deduced; takes what is added.</param>
     /// <param name="version">File version of the kernel, as far as it is known.</param>
+    /// <param name="isExact">Whether it is the file's own: without the version resource the revision is not known, and many builds share the rest.</param>
     /// <param name="image">The kernel's image.</param>
     /// <returns>The layout that was used; null where none agrees or nothing was missing.</returns>
-    public static LayoutHypothesis? Fill(ProfileStore profiles, DeductionLedger ledger, Version version, KernelImage image)
+    public static LayoutHypothesis? Fill(ProfileStore profiles, DeductionLedger ledger, Version version, bool isExact, KernelImage image)
     {
         var deduced = ledger.Fields.Where(static pair => IsPrivate(pair.Key)).ToList();
         if (deduced.Count < MinAgreeing)
             return null;
         var layouts = profiles.Layouts.Where(static layout => layout.Machine == VersionLayout.MachineX64).ToList();
         LayoutHypothesis? own = null;
-        foreach (var layout in layouts.Where(layout => IsOf(layout, version, image)))
+        foreach (var layout in layouts.Where(layout => IsOf(layout, isExact ? version : null, image)))
         {
             if (FillOwn(LayoutHypothesis.Of(layout), ledger, deduced))
                 own ??= LayoutHypothesis.Of(layout);
         }
         return own ?? FillNearest(
-            profiles.Profiles.Select(LayoutHypothesis.Of).Concat(layouts.Where(layout => !IsOf(layout, version, image)).Select(LayoutHypothesis.Of)), ledger, deduced, version);
+            profiles.Profiles.Select(LayoutHypothesis.Of).Concat(layouts.Where(layout => !IsOf(layout, isExact ? version : null, image)).Select(LayoutHypothesis.Of)), ledger, deduced, version);
     }
 
-    private static bool IsOf(VersionLayout layout, Version version, KernelImage image) =>
+    private static bool IsOf(VersionLayout layout, Version? version, KernelImage image) =>
         layout.Timestamp != 0 ? layout.Timestamp == image.TimeDateStamp && layout.ImageSize == image.Size : layout.Version == version;
 
     /// <summary>The layout of this very build, if it is true: then every field of it that memory left open.</summary>
