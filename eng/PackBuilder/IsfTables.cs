@@ -8,12 +8,19 @@ namespace Forengate.PackBuilder;
 /// </summary>
 public sealed class IsfTables : IDisposable
 {
+    /// <summary>How both sources begin the names of types that have none.</summary>
+    private const string Unnamed = "__unnamed";
+
+    private readonly bool _unnamedOnceOnly;
     private readonly JsonDocument _document;
     private readonly JsonElement _types;
     private readonly JsonElement _symbols;
 
-    public IsfTables(Stream json)
+    /// <param name="json">The table.</param>
+    /// <param name="unnamedOnceOnly">Whether types without a name that lie within such types are to be left alone: tables made from printed structures have their offsets wrong.</param>
+    public IsfTables(Stream json, bool unnamedOnceOnly = false)
     {
+        _unnamedOnceOnly = unnamedOnceOnly;
         _document = JsonDocument.Parse(json);
         _types = _document.RootElement.GetProperty("user_types");
         _symbols = _document.RootElement.GetProperty("symbols");
@@ -47,7 +54,7 @@ public sealed class IsfTables : IDisposable
     /// <summary>Follows members through nested structures and unions, never through pointers.</summary>
     private FieldPlace? Walk(JsonElement type, string path)
     {
-        var (offset, members) = (0, path.Split('.'));
+        var (offset, members, isUnnamed) = (0, path.Split('.'), false);
         for (var i = 0; i < members.Length; i++)
         {
             if (type.ValueKind == JsonValueKind.Undefined || !type.GetProperty("fields").TryGetProperty(members[i], out var found))
@@ -56,6 +63,10 @@ public sealed class IsfTables : IDisposable
             var form = found.GetProperty("type");
             if (form.GetProperty("kind").ValueEquals("bitfield"))
                 return i == members.Length - 1 ? new FieldPlace(offset, form.GetProperty("bit_position").GetInt32(), form.GetProperty("bit_length").GetInt32()) : null;
+            var inner = i == members.Length - 1 || !form.TryGetProperty("name", out var name) ? "" : name.GetString()!;
+            if (_unnamedOnceOnly && isUnnamed && inner.StartsWith(Unnamed, StringComparison.Ordinal))
+                return null;
+            isUnnamed = inner.StartsWith(Unnamed, StringComparison.Ordinal);
             type = form.GetProperty("kind").GetString() is "struct" or "union" or "class" && _types.TryGetProperty(form.GetProperty("name").GetString()!, out var nested) ? nested : default;
         }
         return new FieldPlace(offset, 0, 0);

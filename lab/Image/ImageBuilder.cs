@@ -40,6 +40,8 @@ internal sealed class ImageBuilder
         options.Check();
         if (options.Levels == 5 && tables.Family < FirstFiveLevelBuild)
             throw new ImageException($"Windows {tables.Build.Version} has no five-level paging: builds from {FirstFiveLevelBuild} (Server 2022) on do");
+        if (options.KvaShadow && !tables.HasField("_KPRCB", "KernelDirectoryTableBase"))
+            throw new ImageException($"Windows {tables.Build.Version} was built before KVA shadow: use --kva off");
         if (options.Shuffle is { } seed)
             tables = LayoutShuffle.Apply(tables, seed);
         else if (options.HideBuild)
@@ -244,10 +246,13 @@ internal sealed class ImageBuilder
         return new GuestCodeAddresses
         {
             KernelLoop = kernel.AddressOf("KiIdleLoop"), SystemCallEntry = entry, EntryBody = entry + 0x100, UserLoop = UserSpace.HostImage + 0x1000, CounterPage = counter, CommandTable = commands,
-            KpcrScratch = (uint)_tables.OffsetOf("_KPCR", "Prcb.UserRspShadow"), KpcrKernelCr3 = (uint)_tables.OffsetOf("_KPCR", "Prcb.KernelDirectoryTableBase"), KvaShadow = _options.KvaShadow,
+            KpcrScratch = KvaField("Prcb.UserRspShadow"), KpcrKernelCr3 = KvaField("Prcb.KernelDirectoryTableBase"), KvaShadow = _options.KvaShadow,
             HotArea = hot?.Va ?? 0, HotPages = _options.HotPages,
         };
     }
+
+    /// <summary>A field of the KPCR that came with KVA shadow; the first builds of Windows 10 lack them, and keep the user's stack pointer where all do.</summary>
+    private uint KvaField(string path) => (uint)_tables.OffsetOf("_KPCR", _tables.HasField("_KPCR", path) ? path : "UserRsp");
 
     private void PlaceCode(GuestCodeAddresses at, GuestCodeImage code, IEnumerable<(TwinProcess Process, TwinThread Thread)> running)
     {

@@ -51,6 +51,9 @@ internal sealed class KernelImage
     /// <summary>Whether the build's data lie behind all its code, at a large page of their own: so from 19041 on.</summary>
     public static bool DataComesLast(KernelTables tables) => tables.Symbol("KdDebuggerDataBlock") > LargePage * 5;
 
+    /// <summary>Where in .rsrc the version lies: behind the directories.</summary>
+    private const uint VersionResource = 0x3C8;
+
     /// <summary>Offset in the KPRCB of the page KVA shadow shares: it begins with KernelDirectoryTableBase.</summary>
     public ulong PrcbKernelTable => (ulong)_tables.OffsetOf("_KPRCB", "KernelDirectoryTableBase");
 
@@ -108,6 +111,18 @@ internal sealed class KernelImage
         _space.Write(Base, pe.Header());
         _space.Write(Base + edata.Rva, directory);
         _space.Write(Base + DebugDirectory, debug);
+        _space.Write(Base + Sections.First(s => s.Name == ".rsrc").Rva + VersionResource, FixedFileInfo());
+    }
+
+    /// <summary>VS_FIXEDFILEINFO (winver.h), which every kernel carries in its resources: signature, structure version, file and product version. The rest of the resource is left out.</summary>
+    private byte[] FixedFileInfo()
+    {
+        var build = _tables.Build;
+        var info = new byte[0x34];
+        var (high, low) = ((uint)(build.Major << 16 | build.Minor), (uint)(build.Build << 16 | build.Revision));
+        foreach (var (at, value) in new[] { (0x00, 0xFEEF04BDU), (0x04, 0x10000U), (0x08, high), (0x0C, low), (0x10, high), (0x14, low), (0x18, 0x3FU), (0x20, 0x40004U), (0x24, 1U) })
+            BitConverter.TryWriteBytes(info.AsSpan(at), value);
+        return info;
     }
 
     /// <summary>Build numbers and strings; the lab string has the form of the real ones, its date is the twin's.</summary>

@@ -12,6 +12,22 @@ internal static class IsfReader
         var pdb = root.GetProperty("metadata").GetProperty("windows").GetProperty("pdb");
         build = build with { Guid = pdb.GetProperty("GUID").GetString()!.ToUpperInvariant(), Age = pdb.GetProperty("age").GetUInt32() };
 
+        var types = ReadTypes(root);
+
+        var symbols = new Dictionary<string, uint>(StringComparer.Ordinal);
+        uint last = 0;
+        foreach (var symbol in root.GetProperty("symbols").EnumerateObject())
+        {
+            var rva = symbol.Value.GetProperty("address").GetUInt32();
+            symbols[symbol.Name] = rva;
+            last = Math.Max(last, rva);
+        }
+        return new KernelTables(build, last, types, symbols);
+    }
+
+    /// <summary>Structures and unions of an ISF file of x64, with what each field measures.</summary>
+    public static Dictionary<string, KernelType> ReadTypes(JsonElement root)
+    {
         var sizes = new Dictionary<string, int>(StringComparer.Ordinal);
         foreach (var type in root.GetProperty("base_types").EnumerateObject())
             sizes[type.Name] = type.Value.GetProperty("size").GetInt32();
@@ -29,7 +45,8 @@ internal static class IsfReader
             {
                 case "pointer" or "function": return (8, null, 1, 0, 0);
                 case "base": return (sizes[type.GetProperty("name").GetString()!], null, 1, 0, 0);
-                case "enum": return (enums[type.GetProperty("name").GetString()!], null, 1, 0, 0);
+                // An enumeration without a name may lack its own entry: Microsoft's compilers make all of them 4 bytes.
+                case "enum": return (enums.GetValueOrDefault(type.GetProperty("name").GetString()!, sizeof(int)), null, 1, 0, 0);
                 case "array":
                     var element = Measure(type.GetProperty("subtype"));
                     var count = type.GetProperty("count").GetInt32();
@@ -54,15 +71,6 @@ internal static class IsfReader
             }
             types.Add(type.Name, new KernelType(type.Name, structures[type.Name], fields));
         }
-
-        var symbols = new Dictionary<string, uint>(StringComparer.Ordinal);
-        uint last = 0;
-        foreach (var symbol in root.GetProperty("symbols").EnumerateObject())
-        {
-            var rva = symbol.Value.GetProperty("address").GetUInt32();
-            symbols[symbol.Name] = rva;
-            last = Math.Max(last, rva);
-        }
-        return new KernelTables(build, last, types, symbols);
+        return types;
     }
 }

@@ -24,6 +24,8 @@ internal static class KernelCatalog
             return LoadCarried(family);
         var shared = SharedData.Find()
             ?? throw new TableException($"build {name} is not carried with this program, and no data of other kernels is at hand: choose one of {string.Join(", ", Carried.Keys)}");
+        if (shared.Build(name) is null && LayoutTables.VersionOf(name) is { } version)
+            return LayoutTables.Load(shared, version);
         var build = shared.Build(name) ?? throw new TableException($"build {name} is not known: 'twin builds' lists those that are");
         return shared.Load(build);
     }

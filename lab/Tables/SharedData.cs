@@ -62,7 +62,17 @@ internal sealed class SharedData
         var name = $"{build.Guid}-{build.Age}.json";
         var cached = Path.Combine(CacheFolder(), name);
         if (!File.Exists(cached))
-            Extract("ntkrnlmp.pdb/" + name, cached);
+            Extract("isf.tar.zst", "ntkrnlmp.pdb/" + name, cached);
+        return File.ReadAllBytes(cached);
+    }
+
+    /// <summary>The types of an x64 build that is known by version only, as they lie in the archive (ISF without symbols).</summary>
+    public byte[] LoadLayout(string version)
+    {
+        var name = $"{version}-x64.json";
+        var cached = Path.Combine(CacheFolder(), name);
+        if (!File.Exists(cached))
+            Extract("layouts.tar.zst", name, cached);
         return File.ReadAllBytes(cached);
     }
 
@@ -74,9 +84,9 @@ internal sealed class SharedData
         return Path.Combine(root, "forengate", "lab", "isf");
     }
 
-    private void Extract(string entryName, string target)
+    private void Extract(string archiveName, string entryName, string target)
     {
-        var archive = Path.Combine(_folder, "kernels", "isf.tar.zst");
+        var archive = Path.Combine(_folder, "kernels", archiveName);
         using var zstd = Process.Start(new ProcessStartInfo("zstd", ["-dc", archive]) { RedirectStandardOutput = true, RedirectStandardError = true })
             ?? throw new TableException("zstd cannot be started: install zstd");
         try

@@ -1,14 +1,18 @@
 namespace Forengate.Symbols;
 
 /// <summary>
-/// The profile pack, version 2 (docs/formats/profile-pack.md). Little endian throughout. Header, name tables, shapes, layouts, profiles; profiles are sorted
-/// by their 20-byte key so that they are found by bisection in the bytes themselves. A shape is how one structure looks, a layout which shape each has.
+/// The profile pack, version 3 (docs/formats/profile-pack.md). Little endian throughout. Header, name tables, shapes, layouts, profiles, hypotheses, origins; profiles are sorted
+/// by their 20-byte key so that they are found by bisection in the bytes themselves. A shape is how one structure looks, a layout which shape each has. Version 2 had neither hypotheses
+/// nor origins.
 /// </summary>
 internal static class PackLayout
 {
     /// <summary>"FGPROFIL".</summary>
     public const ulong Magic = 0x4C49464F52504746;
-    public const ushort Version = 2;
+    public const ushort Version = 3;
+
+    /// <summary>The oldest version that is still read.</summary>
+    public const ushort OldestVersion = 2;
 
     // Header.
     public const int MagicOffset = 0;
@@ -27,7 +31,13 @@ internal static class PackLayout
     public const int NamesLengthOffset = 68;
     /// <summary>u32: bytes of the shapes.</summary>
     public const int ShapesLengthOffset = 72;
-    public const int HeaderLength = 76;
+    /// <summary>Where version 2 ends its header.</summary>
+    public const int HeaderLengthOfVersion2 = 76;
+    /// <summary>u32, from version 3 on: how many layouts are known by version only.</summary>
+    public const int HypothesisCountOffset = 76;
+    /// <summary>u32, from version 3 on: bytes of the names of their origins.</summary>
+    public const int OriginsLengthOffset = 80;
+    public const int HeaderLength = 84;
 
     // The shapes of one structure: how many (u16), then for each its size and the places of its fields (u32 each). A layout: the number of a shape (u16) for each structure.
     public const int ShapeCountLength = sizeof(ushort);
@@ -41,6 +51,21 @@ internal static class PackLayout
     /// <summary>u32: index of the layout.</summary>
     public const int ProfileLayoutOffset = 28;
     public const int ProfileGlobalsOffset = 32;
+
+    // A hypothesis: a layout that is known by the kernel's version, or by time stamp and size of its file.
+    /// <summary>Four u16: 10, 0, 22631, 2428.</summary>
+    public const int HypothesisVersionOffset = 0;
+    /// <summary>u16: PE machine type.</summary>
+    public const int HypothesisMachineOffset = 8;
+    /// <summary>u16: index of its origin.</summary>
+    public const int HypothesisOriginOffset = 10;
+    /// <summary>u32: index of the layout.</summary>
+    public const int HypothesisLayoutOffset = 12;
+    /// <summary>u32: TimeDateStamp of the file; 0 where it is not known.</summary>
+    public const int HypothesisTimestampOffset = 16;
+    /// <summary>u32: SizeOfImage of the file; 0 where it is not known.</summary>
+    public const int HypothesisImageSizeOffset = 20;
+    public const int HypothesisLength = 24;
 
     /// <summary>A size, place or address that the build does not have.</summary>
     public const uint None = 0xFFFFFFFF;
@@ -56,6 +81,7 @@ internal static class PackLayout
     public const int MaxLength = 64 << 20;
     public const int MaxColumns = 1 << 16;
     public const int MaxProfiles = 1 << 16;
+    public const int MaxOrigins = 1 << 8;
 
     public static uint Pack(FieldPlace place) =>
         (uint)place.Offset | ((uint)place.BitPosition << PlaceOffsetBits) | ((uint)place.BitLength << (PlaceOffsetBits + PlacePositionBits));

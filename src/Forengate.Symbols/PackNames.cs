@@ -10,7 +10,7 @@ namespace Forengate.Symbols;
 /// </summary>
 internal sealed class PackNames
 {
-    /// <summary>Version 2 packs hold kernels only, and x64 Windows links all of them as this.</summary>
+    /// <summary>Packs hold kernels only, and x64 Windows links all of them as this.</summary>
     public const string KernelPdb = "ntkrnlmp.pdb";
 
     private readonly ReadOnlyMemory<byte> _bytes;
@@ -65,6 +65,28 @@ internal sealed class PackNames
             Put(bytes, field.Name);
         }
         foreach (var name in globals)
+            Put(bytes, name);
+        return [.. bytes];
+    }
+
+    /// <summary>Names one behind the other, to the end; null where they do not fit their bytes or are too many.</summary>
+    public static string[]? ReadList(ReadOnlySpan<byte> bytes, int most)
+    {
+        var names = new List<string>();
+        while (!bytes.IsEmpty)
+        {
+            if (names.Count == most || !TryTake(ref bytes, out var name))
+                return null;
+            names.Add(Encoding.ASCII.GetString(name));
+        }
+        return [.. names];
+    }
+
+    /// <summary>The same, written.</summary>
+    public static byte[] WriteList(IEnumerable<string> names)
+    {
+        var bytes = new List<byte>();
+        foreach (var name in names)
             Put(bytes, name);
         return [.. bytes];
     }

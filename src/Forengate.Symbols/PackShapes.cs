@@ -20,7 +20,12 @@ internal sealed class PackShapes
     public int StructCount => _starts.Length;
 
     /// <summary>Finds the shapes; null where they do not fit their bytes, or have a place that lies outside of its structure.</summary>
-    public static PackShapes? Read(ReadOnlySpan<byte> pack, int start, int length, PackNames names)
+    /// <param name="pack">The whole pack.</param>
+    /// <param name="start">Where the shapes begin in it.</param>
+    /// <param name="length">Their bytes.</param>
+    /// <param name="names">The pack's columns.</param>
+    /// <param name="sizesMayLack">Whether a structure may have fields and no size.</param>
+    public static PackShapes? Read(ReadOnlySpan<byte> pack, int start, int length, PackNames names, bool sizesMayLack)
     {
         var shapes = new PackShapes(names.StructCount, names.Owners);
         // Slot 0 is the size.
@@ -39,7 +44,7 @@ internal sealed class PackShapes
             var next = at + (shapes._counts[i] * shapes._lengths[i]);
             for (; at < next; at += shapes._lengths[i])
             {
-                if (!IsSane(pack.Slice(at, shapes._lengths[i])))
+                if (!IsSane(pack.Slice(at, shapes._lengths[i]), sizesMayLack))
                     return null;
             }
         }
@@ -56,8 +61,10 @@ internal sealed class PackShapes
     /// <summary>Where in the pack a field's place is.</summary>
     public int PlaceOffset(int fieldColumn, int shape) => SizeOffset(_owners[fieldColumn], shape) + (sizeof(uint) * _slots[fieldColumn]);
 
-    /// <summary>No kernel structure is larger than a place can say; no field begins behind its structure's end (at it: an array of no elements).</summary>
-    private static bool IsSane(ReadOnlySpan<byte> shape)
+    /// <summary>
+    /// No kernel structure is larger than a place can say; no field begins behind its structure's end (at it: an array of no elements). Of a layout by version a few fields may be known and the size not.
+    /// </summary>
+    private static bool IsSane(ReadOnlySpan<byte> shape, bool sizeMayLack)
     {
         var size = BinaryPrimitives.ReadUInt32LittleEndian(shape);
         if (size != PackLayout.None && size > PackLayout.MaxStructSize)
@@ -68,7 +75,7 @@ internal sealed class PackShapes
             if (value == PackLayout.None)
                 continue;
             var place = PackLayout.Unpack(value);
-            if (size == PackLayout.None || place.Offset > size || place.BitPosition + place.BitLength > 64)
+            if ((size == PackLayout.None ? !sizeMayLack : place.Offset > size) || place.BitPosition + place.BitLength > 64)
                 return false;
         }
         return true;

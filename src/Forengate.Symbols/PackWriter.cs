@@ -11,6 +11,7 @@ public sealed class PackWriter
     private static readonly KernelField[][] FieldsOf = GroupFields();
 
     private readonly SortedDictionary<byte[], Entry> _profiles = new(KeyOrder.Instance);
+    private readonly SortedDictionary<(Version Version, ushort Machine, string Origin, uint Timestamp, uint ImageSize), uint[][]> _hypotheses = [];
 
     /// <summary>Adds a kernel.</summary>
     /// <param name="guid">PDB GUID.</param>
@@ -24,10 +25,6 @@ public sealed class PackWriter
         Guid guid, uint age, Version version,
         Func<KernelStruct, int?> sizeOf, Func<KernelField, FieldPlace?> placeOf, Func<KernelGlobal, uint?> rvaOf)
     {
-        // Shape by shape: a structure's size, then its fields in the order of the schema.
-        var shapes = new uint[KernelSchema.Structs.Length][];
-        for (var i = 0; i < shapes.Length; i++)
-            shapes[i] = [sizeOf((KernelStruct)i) is { } size ? (uint)size : PackLayout.None, .. FieldsOf[i].Select(field => placeOf(field) is { } place ? PackLayout.Pack(Checked(place)) : PackLayout.None)];
         var globals = new uint[KernelSchema.Globals.Length];
         for (var i = 0; i < globals.Length; i++)
             globals[i] = rvaOf((KernelGlobal)i) ?? PackLayout.None;
@@ -35,16 +32,30 @@ public sealed class PackWriter
         var key = new byte[PackLayout.KeyLength];
         guid.TryWriteBytes(key);
         BinaryPrimitives.WriteUInt32LittleEndian(key.AsSpan(PackLayout.ProfileAgeOffset), age);
-        return _profiles.TryAdd(key, new Entry(version, shapes, globals));
+        return _profiles.TryAdd(key, new Entry(version, ShapesOf(sizeOf, placeOf), globals));
     }
+
+    /// <summary>Adds a layout that is known by the kernel's version, or by its file's time stamp and size, only.</summary>
+    /// <param name="version">File version of the kernel, four parts of 16 bits.</param>
+    /// <param name="machine">PE machine type: 0x8664, 0x14C.</param>
+    /// <param name="origin">Where it is from, for people; ASCII, at most 255 characters.</param>
+    /// <param name="file">TimeDateStamp and SizeOfImage of the file it is for; zeros where they are not known.</param>
+    /// <param name="sizeOf">Size of each structure; null where it is not known.</param>
+    /// <param name="placeOf">Place of each field; null where it is not known.</param>
+    /// <returns>False when the pack has one known by the same already.</returns>
+    public bool AddLayout(
+        Version version, ushort machine, string origin, (uint Timestamp, uint ImageSize) file, Func<KernelStruct, int?> sizeOf, Func<KernelField, FieldPlace?> placeOf) =>
+        _hypotheses.TryAdd((version, machine, origin, file.Timestamp, file.ImageSize), ShapesOf(sizeOf, placeOf));
 
     public byte[] ToBytes()
     {
         var shapes = Enumerable.Range(0, FieldsOf.Length)
-            .Select(i => new Distinct<uint>(_profiles.Values.Select(entry => entry.Shapes[i])))
+            .Select(i => new Distinct<uint>(_profiles.Values.Select(entry => entry.Shapes[i]).Concat(_hypotheses.Values.Select(shapes => shapes[i]))))
             .ToArray();
-        var layouts = new Distinct<ushort>(_profiles.Values.Select(NumbersOf));
-        ushort[] NumbersOf(Entry entry) => [.. shapes.Select((known, i) => checked((ushort)known.NumberOf(entry.Shapes[i])))];
+        var layouts = new Distinct<ushort>(_profiles.Values.Select(entry => NumbersOf(entry.Shapes)).Concat(_hypotheses.Values.Select(NumbersOf)));
+        ushort[] NumbersOf(uint[][] rows) => [.. shapes.Select((known, i) => checked((ushort)known.NumberOf(rows[i])))];
+        var origins = _hypotheses.Keys.Select(static known => known.Origin).Distinct().Order(StringComparer.Ordinal).ToList();
+        var originNames = PackNames.WriteList(origins);
         var names = PackNames.Write(
             KernelSchema.Structs.ToArray(),
             [.. KernelSchema.Fields.ToArray().Select(field => ((int)field.Struct, field.Name))],
@@ -75,15 +86,23 @@ public sealed class PackWriter
         {
             record.Clear();
             key.CopyTo(record);
-            var version = record[PackLayout.ProfileVersionOffset..];
-            BinaryPrimitives.WriteUInt16LittleEndian(version, checked((ushort)entry.Version.Major));
-            BinaryPrimitives.WriteUInt16LittleEndian(version[2..], checked((ushort)entry.Version.Minor));
-            BinaryPrimitives.WriteUInt16LittleEndian(version[4..], checked((ushort)entry.Version.Build));
-            BinaryPrimitives.WriteUInt16LittleEndian(version[6..], checked((ushort)entry.Version.Revision));
-            BinaryPrimitives.WriteInt32LittleEndian(record[PackLayout.ProfileLayoutOffset..], layouts.NumberOf(NumbersOf(entry)));
+            Put(record[PackLayout.ProfileVersionOffset..], entry.Version);
+            BinaryPrimitives.WriteInt32LittleEndian(record[PackLayout.ProfileLayoutOffset..], layouts.NumberOf(NumbersOf(entry.Shapes)));
             body.Write(record);
             Put(body, entry.Globals);
         }
+        record = stackalloc byte[PackLayout.HypothesisLength];
+        foreach (var (known, rows) in _hypotheses)
+        {
+            Put(record[PackLayout.HypothesisVersionOffset..], known.Version);
+            BinaryPrimitives.WriteUInt16LittleEndian(record[PackLayout.HypothesisMachineOffset..], known.Machine);
+            BinaryPrimitives.WriteUInt16LittleEndian(record[PackLayout.HypothesisOriginOffset..], checked((ushort)origins.IndexOf(known.Origin)));
+            BinaryPrimitives.WriteInt32LittleEndian(record[PackLayout.HypothesisLayoutOffset..], layouts.NumberOf(NumbersOf(rows)));
+            BinaryPrimitives.WriteUInt32LittleEndian(record[PackLayout.HypothesisTimestampOffset..], known.Timestamp);
+            BinaryPrimitives.WriteUInt32LittleEndian(record[PackLayout.HypothesisImageSizeOffset..], known.ImageSize);
+            body.Write(record);
+        }
+        body.Write(originNames);
 
         var bytes = new byte[PackLayout.HeaderLength + body.Length];
         body.GetBuffer().AsSpan(0, (int)body.Length).CopyTo(bytes.AsSpan(PackLayout.HeaderLength));
@@ -97,6 +116,8 @@ public sealed class PackWriter
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.ProfileCountOffset), _profiles.Count);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.NamesLengthOffset), names.Length);
         BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.ShapesLengthOffset), shapesLength);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.HypothesisCountOffset), _hypotheses.Count);
+        BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(PackLayout.OriginsLengthOffset), originNames.Length);
         SHA256.HashData(bytes.AsSpan(PackLayout.HeaderLength), bytes.AsSpan(PackLayout.DigestOffset, PackLayout.DigestLength));
         return bytes;
     }
@@ -106,6 +127,23 @@ public sealed class PackWriter
         var fields = KernelSchema.Fields.ToArray();
         return [.. Enumerable.Range(0, KernelSchema.Structs.Length).Select(
             owner => Enumerable.Range(0, fields.Length).Where(i => (int)fields[i].Struct == owner).Select(i => (KernelField)i).ToArray())];
+    }
+
+    private static uint[][] ShapesOf(Func<KernelStruct, int?> sizeOf, Func<KernelField, FieldPlace?> placeOf)
+    {
+        // Shape by shape: a structure's size, then its fields in the order of the schema.
+        var shapes = new uint[KernelSchema.Structs.Length][];
+        for (var i = 0; i < shapes.Length; i++)
+            shapes[i] = [sizeOf((KernelStruct)i) is { } size ? (uint)size : PackLayout.None, .. FieldsOf[i].Select(field => placeOf(field) is { } place ? PackLayout.Pack(Checked(place)) : PackLayout.None)];
+        return shapes;
+    }
+
+    private static void Put(Span<byte> record, Version version)
+    {
+        BinaryPrimitives.WriteUInt16LittleEndian(record, checked((ushort)version.Major));
+        BinaryPrimitives.WriteUInt16LittleEndian(record[2..], checked((ushort)version.Minor));
+        BinaryPrimitives.WriteUInt16LittleEndian(record[4..], checked((ushort)version.Build));
+        BinaryPrimitives.WriteUInt16LittleEndian(record[6..], checked((ushort)version.Revision));
     }
 
     private static FieldPlace Checked(FieldPlace place) =>

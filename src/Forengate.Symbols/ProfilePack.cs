@@ -16,8 +16,12 @@ public sealed class ProfilePack
     private readonly int _layoutCount;
     private readonly int _profilesStart;
     private readonly int _profileLength;
+    private readonly int _hypothesesStart;
+    private readonly int _hypothesisCount;
+    private readonly string[] _origins;
 
-    private ProfilePack(string name, byte[] bytes, PackNames names, PackShapes shapes, int layoutsStart, int layoutCount, int profilesStart, int profileCount)
+    private ProfilePack(
+        string name, byte[] bytes, PackNames names, PackShapes shapes, int layoutsStart, int layoutCount, int profilesStart, int profileCount, int hypothesisCount, string[] origins)
     {
         Name = name;
         _bytes = bytes;
@@ -27,6 +31,8 @@ public sealed class ProfilePack
         _layoutCount = layoutCount;
         _profilesStart = profilesStart;
         _profileLength = PackLayout.ProfileGlobalsOffset + (sizeof(uint) * names.GlobalCount);
+        _hypothesesStart = profilesStart + (profileCount * _profileLength);
+        (_hypothesisCount, _origins) = (hypothesisCount, origins);
         (_structColumns, _fieldColumns, _globalColumns) = names.Columns();
     }
 
@@ -36,21 +42,27 @@ public sealed class ProfilePack
     /// <summary>Profiles in the pack.</summary>
     public int Count { get; }
 
+    /// <summary>Layouts that are known by version, or by their file's time stamp and size, only: never a kernel's own, always a hypothesis to be held against memory.</summary>
+    public IReadOnlyList<VersionLayout> Layouts => field ??= [.. Enumerable.Range(0, _hypothesisCount).Select(index => new VersionLayout(this, index))];
+
     /// <summary>Checks and opens a pack.</summary>
     /// <param name="name">What to call it in messages.</param>
     /// <param name="bytes">The whole pack; kept, and not to be changed.</param>
     /// <exception cref="PackFormatException">The bytes are no pack, of another version, or damaged.</exception>
     public static ProfilePack Open(string name, byte[] bytes)
     {
-        if (bytes.Length < PackLayout.HeaderLength || U64(bytes, PackLayout.MagicOffset) != PackLayout.Magic)
+        if (bytes.Length < PackLayout.HeaderLengthOfVersion2 || U64(bytes, PackLayout.MagicOffset) != PackLayout.Magic)
             throw new PackFormatException($"{name} is no profile pack");
-        var version = BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(PackLayout.VersionOffset));
-        if (version != PackLayout.Version)
-            throw new PackFormatException($"{name} is a profile pack of version {version}; this program reads version {PackLayout.Version}");
+        var version = U16(bytes, PackLayout.VersionOffset);
+        if (version is < PackLayout.OldestVersion or > PackLayout.Version)
+            throw new PackFormatException($"{name} is a profile pack of version {version}; this program reads versions {PackLayout.OldestVersion} and {PackLayout.Version}");
+        var header = version == PackLayout.OldestVersion ? PackLayout.HeaderLengthOfVersion2 : PackLayout.HeaderLength;
+        if (bytes.Length < header)
+            throw new PackFormatException($"{name} is truncated: it ends within its header");
         if (bytes.Length > PackLayout.MaxLength || U32(bytes, PackLayout.LengthOffset) != bytes.Length)
             throw new PackFormatException($"{name} is truncated or padded: it has {bytes.Length} bytes and says {U32(bytes, PackLayout.LengthOffset)}");
         Span<byte> digest = stackalloc byte[PackLayout.DigestLength];
-        SHA256.HashData(bytes.AsSpan(PackLayout.HeaderLength), digest);
+        SHA256.HashData(bytes.AsSpan(header), digest);
         if (!digest.SequenceEqual(bytes.AsSpan(PackLayout.DigestOffset, PackLayout.DigestLength)))
             throw new PackFormatException($"{name} is damaged: its digest does not fit its content; get it anew");
 
@@ -60,20 +72,25 @@ public sealed class ProfilePack
         var layouts = CountAt(bytes, PackLayout.LayoutCountOffset, PackLayout.MaxProfiles, name);
         var profiles = CountAt(bytes, PackLayout.ProfileCountOffset, PackLayout.MaxProfiles, name);
         var (namesLength, shapesLength) = (U32(bytes, PackLayout.NamesLengthOffset), U32(bytes, PackLayout.ShapesLengthOffset));
-        var expected = PackLayout.HeaderLength + (long)namesLength + shapesLength + (layouts * (long)sizeof(ushort) * structs)
-            + (profiles * (PackLayout.ProfileGlobalsOffset + (4L * globals)));
+        var hypotheses = version == PackLayout.OldestVersion ? 0 : CountAt(bytes, PackLayout.HypothesisCountOffset, PackLayout.MaxProfiles, name);
+        var originsLength = version == PackLayout.OldestVersion ? 0 : U32(bytes, PackLayout.OriginsLengthOffset);
+        var expected = header + (long)namesLength + shapesLength + (layouts * (long)sizeof(ushort) * structs)
+            + (profiles * (PackLayout.ProfileGlobalsOffset + (4L * globals))) + (hypotheses * (long)PackLayout.HypothesisLength) + originsLength;
         if (expected != bytes.Length)
             throw new PackFormatException($"{name} is damaged: its tables need {expected} bytes, it has {bytes.Length}");
 
-        var names = PackNames.Read(bytes.AsMemory(PackLayout.HeaderLength, (int)namesLength), structs, fields, globals)
+        var names = PackNames.Read(bytes.AsMemory(header, (int)namesLength), structs, fields, globals)
             ?? throw new PackFormatException($"{name} is damaged: its name tables do not parse");
-        var shapesStart = PackLayout.HeaderLength + (int)namesLength;
-        var shapes = PackShapes.Read(bytes, shapesStart, (int)shapesLength, names)
+        var shapesStart = header + (int)namesLength;
+        var shapes = PackShapes.Read(bytes, shapesStart, (int)shapesLength, names, sizesMayLack: hypotheses > 0)
             ?? throw new PackFormatException($"{name} is damaged: its structures' shapes do not parse");
         var layoutsStart = shapesStart + (int)shapesLength;
-        var pack = new ProfilePack(name, bytes, names, shapes, layoutsStart, layouts, layoutsStart + (layouts * sizeof(ushort) * structs), profiles);
+        var origins = PackNames.ReadList(bytes.AsSpan(bytes.Length - (int)originsLength), PackLayout.MaxOrigins)
+            ?? throw new PackFormatException($"{name} is damaged: the names of its origins do not parse");
+        var pack = new ProfilePack(name, bytes, names, shapes, layoutsStart, layouts, layoutsStart + (layouts * sizeof(ushort) * structs), profiles, hypotheses, origins);
         pack.CheckLayouts(structs);
         pack.CheckProfiles();
+        pack.CheckHypotheses();
         return pack;
     }
 
@@ -116,13 +133,10 @@ public sealed class ProfilePack
     public IReadOnlyList<int> OffsetsOf(KernelField field)
     {
         var offsets = new SortedSet<int>();
-        if (Column(_fieldColumns, (int)field) is { } column)
+        foreach (var layout in ProfileLayouts())
         {
-            for (var shape = 0; shape < _shapes.CountOf(_shapes.OwnerOf(column)); shape++)
-            {
-                if (PlaceOf(_shapes.PlaceOffset(column, shape)) is { } place)
-                    offsets.Add(place.Offset);
-            }
+            if (PlaceOf(layout, field) is { } place)
+                offsets.Add(place.Offset);
         }
         return [.. offsets];
     }
@@ -131,13 +145,10 @@ public sealed class ProfilePack
     public IReadOnlyList<int> SizesOf(KernelStruct type)
     {
         var sizes = new SortedSet<int>();
-        if (Column(_structColumns, (int)type) is { } column)
+        foreach (var layout in ProfileLayouts())
         {
-            for (var shape = 0; shape < _shapes.CountOf(column); shape++)
-            {
-                if (Value(_shapes.SizeOffset(column, shape)) is { } size)
-                    sizes.Add(size);
-            }
+            if (SizeOf(layout, type) is { } size)
+                sizes.Add(size);
         }
         return [.. sizes];
     }
@@ -151,12 +162,15 @@ public sealed class ProfilePack
             PackNames.KernelPdb, new Guid(record[..PackLayout.ProfileAgeOffset]), BinaryPrimitives.ReadUInt32LittleEndian(record[PackLayout.ProfileAgeOffset..]));
     }
 
-    internal Version VersionOf(int profile)
+    internal Version VersionOf(int profile) => VersionAt(ProfileStart(profile) + PackLayout.ProfileVersionOffset);
+
+    /// <summary>What a hypothesis is known by.</summary>
+    internal (Version Version, ushort Machine, string Origin, int Layout, uint Timestamp, uint ImageSize) HypothesisAt(int index)
     {
-        var parts = _bytes.AsSpan(ProfileStart(profile) + PackLayout.ProfileVersionOffset, 4 * sizeof(ushort));
-        return new Version(
-            BinaryPrimitives.ReadUInt16LittleEndian(parts), BinaryPrimitives.ReadUInt16LittleEndian(parts[2..]),
-            BinaryPrimitives.ReadUInt16LittleEndian(parts[4..]), BinaryPrimitives.ReadUInt16LittleEndian(parts[6..]));
+        var start = _hypothesesStart + (index * PackLayout.HypothesisLength);
+        return (
+            VersionAt(start + PackLayout.HypothesisVersionOffset), U16(_bytes, start + PackLayout.HypothesisMachineOffset), _origins[U16(_bytes, start + PackLayout.HypothesisOriginOffset)],
+            (int)U32(_bytes, start + PackLayout.HypothesisLayoutOffset), U32(_bytes, start + PackLayout.HypothesisTimestampOffset), U32(_bytes, start + PackLayout.HypothesisImageSizeOffset));
     }
 
     internal int? SizeOf(int layout, KernelStruct type) =>
@@ -205,6 +219,21 @@ public sealed class ProfilePack
         }
     }
 
+    private void CheckHypotheses()
+    {
+        for (var i = 0; i < _hypothesisCount; i++)
+        {
+            var start = _hypothesesStart + (i * PackLayout.HypothesisLength);
+            if (U32(_bytes, start + PackLayout.HypothesisLayoutOffset) >= (uint)_layoutCount || U16(_bytes, start + PackLayout.HypothesisOriginOffset) >= _origins.Length)
+                throw new PackFormatException($"{Name} is damaged: the layout by version {i} names layout {U32(_bytes, start + PackLayout.HypothesisLayoutOffset)} of {_layoutCount} or has no origin");
+        }
+    }
+
+    /// <summary>The layouts that profiles have, once each: those by version only are of other machines too, and no kernel's for certain.</summary>
+    private IEnumerable<int> ProfileLayouts() => Enumerable.Range(0, Count).Select(LayoutOf).Distinct();
+
+    private Version VersionAt(int offset) => new(U16(_bytes, offset), U16(_bytes, offset + 2), U16(_bytes, offset + 4), U16(_bytes, offset + 6));
+
     private static int? Column(int[] columns, int member) => (uint)member < (uint)columns.Length && columns[member] >= 0 ? columns[member] : null;
 
     private int? Value(int offset)
@@ -222,6 +251,8 @@ public sealed class ProfilePack
         var count = U32(bytes, offset);
         return count <= most ? (int)count : throw new PackFormatException($"{name} is damaged: a table of {count} entries");
     }
+
+    private static ushort U16(byte[] bytes, int offset) => BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(offset));
 
     private static uint U32(byte[] bytes, int offset) => BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(offset));
 

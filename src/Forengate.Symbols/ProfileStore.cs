@@ -10,13 +10,15 @@ public sealed class ProfileStore
 
     private readonly ProfileSource[] _sources;
     private readonly Func<KernelProfile, bool>? _keep;
+    private readonly Func<VersionLayout, bool>? _keepLayout;
 
     public ProfileStore(IEnumerable<ProfilePack> packs)
         : this([.. packs.Select(ProfileSource.Of)], null)
     {
     }
 
-    private ProfileStore(ProfileSource[] sources, Func<KernelProfile, bool>? keep) => (_sources, _keep) = (sources, keep);
+    private ProfileStore(ProfileSource[] sources, Func<KernelProfile, bool>? keep, Func<VersionLayout, bool>? keepLayout = null) =>
+        (_sources, _keep, _keepLayout) = (sources, keep, keepLayout);
 
     /// <summary>The pack inside the program.</summary>
     public static ProfileStore Carried => CarriedStore.Value;
@@ -31,12 +33,19 @@ public sealed class ProfileStore
     public IEnumerable<KernelProfile> Profiles =>
         Packs.SelectMany(static pack => Enumerable.Range(0, pack.Count).Select(index => pack[index])).Where(profile => _keep?.Invoke(profile) != false);
 
+    /// <summary>Every layout that is known by a kernel's version, or by its file's time stamp and size, only: hypotheses for the kernels that no profile is for.</summary>
+    public IEnumerable<VersionLayout> Layouts => Packs.SelectMany(static pack => pack.Layouts).Where(layout => _keepLayout?.Invoke(layout) != false);
+
     /// <summary>The same store without the profiles that do not pass: as if they had never been known.</summary>
     public ProfileStore Where(Func<KernelProfile, bool> keep) =>
-        new(_sources, _keep is { } before ? profile => before(profile) && keep(profile) : keep);
+        new(_sources, _keep is { } before ? profile => before(profile) && keep(profile) : keep, _keepLayout);
+
+    /// <summary>The same store without the layouts by version that do not pass.</summary>
+    public ProfileStore WhereLayouts(Func<VersionLayout, bool> keep) =>
+        new(_sources, _keep, _keepLayout is { } before ? layout => before(layout) && keep(layout) : keep);
 
     /// <summary>A store that asks these sources first, in their order, and then this one's.</summary>
-    public ProfileStore With(params IEnumerable<ProfileSource> sources) => new([.. sources, .. _sources], _keep);
+    public ProfileStore With(params IEnumerable<ProfileSource> sources) => new([.. sources, .. _sources], _keep, _keepLayout);
 
     /// <summary>Finds the profile of a kernel.</summary>
     /// <param name="symbols">The kernel's CodeView record.</param>

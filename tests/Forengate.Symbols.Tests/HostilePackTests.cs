@@ -87,6 +87,11 @@ public sealed class HostilePackTests
             _ = pack.OffsetsOf(field);
         foreach (var type in Enum.GetValues<KernelStruct>())
             _ = pack.SizesOf(type);
+        foreach (var layout in pack.Layouts.Take(8))
+        {
+            Assert.NotNull(layout.Origin);
+            _ = layout.ToTable();
+        }
         for (var i = 0; i < Math.Min(pack.Count, 8); i++)
         {
             var profile = pack[i];

@@ -11,6 +11,33 @@ public sealed class SecondSourceTests
 {
     private static readonly ProfilePack Carried = ProfileStore.Carried.Packs[0];
 
+    /// <summary>What System Informer calls the fields.</summary>
+    private static readonly Dictionary<string, KernelField> s_names = new()
+    {
+        ["EgeGuid"] = KernelField.ETW_GUID_ENTRY_Guid,
+        ["EpObjectTable"] = KernelField.EPROCESS_ObjectTable,
+        ["EpSectionObject"] = KernelField.EPROCESS_SectionObject,
+        ["EreGuidEntry"] = KernelField.ETW_REG_ENTRY_GuidEntry,
+        ["OtName"] = KernelField.OBJECT_TYPE_Name,
+        ["OtIndex"] = KernelField.OBJECT_TYPE_Index,
+        ["AlpcCommunicationInfo"] = KernelField.ALPC_PORT_CommunicationInfo,
+        ["AlpcOwnerProcess"] = KernelField.ALPC_PORT_OwnerProcess,
+        ["AlpcConnectionPort"] = KernelField.ALPC_COMMUNICATION_INFO_ConnectionPort,
+        ["AlpcServerCommunicationPort"] = KernelField.ALPC_COMMUNICATION_INFO_ServerCommunicationPort,
+        ["AlpcClientCommunicationPort"] = KernelField.ALPC_COMMUNICATION_INFO_ClientCommunicationPort,
+        ["AlpcHandleTable"] = KernelField.ALPC_COMMUNICATION_INFO_HandleTable,
+        ["AlpcAttributes"] = KernelField.ALPC_PORT_PortAttributes,
+        ["AlpcPortContext"] = KernelField.ALPC_PORT_PortContext,
+        ["AlpcSequenceNo"] = KernelField.ALPC_PORT_SequenceNo,
+        ["KtInitialStack"] = KernelField.KTHREAD_InitialStack,
+        ["KtStackLimit"] = KernelField.KTHREAD_StackLimit,
+        ["KtStackBase"] = KernelField.KTHREAD_StackBase,
+        ["KtKernelStack"] = KernelField.KTHREAD_KernelStack,
+        ["MmControlAreaListHead"] = KernelField.CONTROL_AREA_ListHead,
+        ["MmControlAreaLock"] = KernelField.CONTROL_AREA_ControlAreaLock,
+        ["MmSectionControlArea"] = KernelField.SECTION_u1,
+    };
+
     /// <summary>KPRCB.KernelDirectoryTableBase from the GS base, as public analyses of KVA shadow give it for each family.</summary>
     [Theory]
     [InlineData(7601, 0x6000)]
@@ -46,31 +73,6 @@ public sealed class SecondSourceTests
     [Fact]
     public void System_Informers_offsets_are_the_same()
     {
-        var names = new Dictionary<string, KernelField>
-        {
-            ["EgeGuid"] = KernelField.ETW_GUID_ENTRY_Guid,
-            ["EpObjectTable"] = KernelField.EPROCESS_ObjectTable,
-            ["EpSectionObject"] = KernelField.EPROCESS_SectionObject,
-            ["EreGuidEntry"] = KernelField.ETW_REG_ENTRY_GuidEntry,
-            ["OtName"] = KernelField.OBJECT_TYPE_Name,
-            ["OtIndex"] = KernelField.OBJECT_TYPE_Index,
-            ["AlpcCommunicationInfo"] = KernelField.ALPC_PORT_CommunicationInfo,
-            ["AlpcOwnerProcess"] = KernelField.ALPC_PORT_OwnerProcess,
-            ["AlpcConnectionPort"] = KernelField.ALPC_COMMUNICATION_INFO_ConnectionPort,
-            ["AlpcServerCommunicationPort"] = KernelField.ALPC_COMMUNICATION_INFO_ServerCommunicationPort,
-            ["AlpcClientCommunicationPort"] = KernelField.ALPC_COMMUNICATION_INFO_ClientCommunicationPort,
-            ["AlpcHandleTable"] = KernelField.ALPC_COMMUNICATION_INFO_HandleTable,
-            ["AlpcAttributes"] = KernelField.ALPC_PORT_PortAttributes,
-            ["AlpcPortContext"] = KernelField.ALPC_PORT_PortContext,
-            ["AlpcSequenceNo"] = KernelField.ALPC_PORT_SequenceNo,
-            ["KtInitialStack"] = KernelField.KTHREAD_InitialStack,
-            ["KtStackLimit"] = KernelField.KTHREAD_StackLimit,
-            ["KtStackBase"] = KernelField.KTHREAD_StackBase,
-            ["KtKernelStack"] = KernelField.KTHREAD_KernelStack,
-            ["MmControlAreaListHead"] = KernelField.CONTROL_AREA_ListHead,
-            ["MmControlAreaLock"] = KernelField.CONTROL_AREA_ControlAreaLock,
-            ["MmSectionControlArea"] = KernelField.SECTION_u1,
-        };
         var table = XDocument.Load(RealData.PathOf("offsets/kphdyn.xml")).Root!;
         var offsets = table.Elements("fields").ToDictionary(
             fields => fields.Attribute("id")!.Value,
@@ -83,7 +85,7 @@ public sealed class SecondSourceTests
                 continue;
             foreach (var (name, value) in offsets[data.Value])
             {
-                if (!names.TryGetValue(name, out var field))
+                if (!s_names.TryGetValue(name, out var field))
                     continue;
                 compared++;
                 // 0xffff says there: this build has none.
@@ -95,6 +97,47 @@ public sealed class SecondSourceTests
         Assert.True(wrong.Count == 0, $"{wrong.Count} of {compared}: {string.Join("; ", wrong.Take(10))}");
         Assert.Equal(146, matched.Count);
         Assert.InRange(compared, 146 * 18, int.MaxValue);
+    }
+
+    /// <summary>
+    /// The same for the layouts that are known by version only. 22631 has no rows there, but runs 22621's kernel file; 26100's revision is not known, so that all 255 kernels of it count, and 19045's are 19041's.
+    /// </summary>
+    [Fact]
+    public void System_Informers_offsets_are_the_layouts_too()
+    {
+        var table = XDocument.Load(RealData.PathOf("offsets/kphdyn.xml")).Root!;
+        var offsets = table.Elements("fields").ToDictionary(
+            fields => fields.Attribute("id")!.Value,
+            fields => fields.Elements("field").Select(field => (Name: field.Attribute("name")!.Value, Value: Number(field.Attribute("value")!.Value))).ToList());
+        var data = table.Elements("data").Where(data => data.Attribute("arch")!.Value == "amd64" && data.Attribute("file")!.Value == "ntoskrnl.exe")
+            .Select(data => (Version: Version.Parse(data.Attribute("version")!.Value), Id: data.Value)).ToList();
+        var (compared, differences, seen) = (0, new SortedSet<string>(), new SortedSet<Version>());
+        foreach (var layout in ProfileStore.Carried.Layouts.Where(layout => layout.Machine == VersionLayout.MachineX64))
+        {
+            var version = layout.Version.Build switch
+            {
+                22631 => new Version(10, 0, 22621, layout.Version.Revision),
+                19045 => new Version(10, 0, 19041, layout.Version.Revision),
+                _ => layout.Version,
+            };
+            foreach (var (_, id) in data.Where(row => row.Version == version || (version.Build == 26100 && row.Version.Build == 26100)))
+            {
+                seen.Add(layout.Version);
+                foreach (var (name, value) in offsets[id])
+                {
+                    if (!s_names.TryGetValue(name, out var field) || layout.OffsetOf(field) is not { } offset || value == 0xFFFF)
+                        continue;
+                    compared++;
+                    if (offset != value)
+                        differences.Add($"{layout} {KernelSchema.NameOf(field)}: 0x{offset:x}, there 0x{value:x}");
+                }
+            }
+        }
+        Assert.True(differences.Count == 0, string.Join("; ", differences));
+        Assert.Contains(new Version(10, 0, 26100, 0), seen);
+        Assert.Contains(new Version(10, 0, 22631, 2428), seen);
+        Assert.Equal(15, seen.Count);
+        Assert.InRange(compared, 1800, int.MaxValue);
     }
 
     /// <summary>

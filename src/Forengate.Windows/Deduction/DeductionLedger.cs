@@ -12,6 +12,7 @@ internal sealed class DeductionLedger(VirtualAddress kernelBase)
     private readonly List<Fact> _accepted = [];
     private readonly List<Fact> _refused = [];
     private readonly Dictionary<KernelField, int> _fields = [];
+    private readonly Dictionary<KernelField, IReadOnlyList<int>> _open = [];
 
     public ProfileTable Table { get; } = new();
 
@@ -47,6 +48,31 @@ internal sealed class DeductionLedger(VirtualAddress kernelBase)
         _accepted.Add(new Fact(KernelSchema.Globals[(int)global], address.ToString(), how));
     }
 
+    /// <summary>Takes a field from a layout that was held against memory: no evidence of memory's own.</summary>
+    /// <param name="field">Which.</param>
+    /// <param name="offset">Where the layout has it.</param>
+    /// <param name="how">Which layout, and why it is believed.</param>
+    /// <param name="isListed">Whether it is named among what was accepted: what dumps and lists ask for is, the hundreds of others are counted.</param>
+    public void Add(KernelField field, int offset, string how, bool isListed)
+    {
+        Table.Set(field, new FieldPlace(offset, 0, 0));
+        if (!isListed)
+            return;
+        _fields[field] = offset;
+        _accepted.Add(new Fact(KernelSchema.NameOf(field), $"+0x{offset:x}", how));
+    }
+
+    /// <summary>Takes a structure's size from such a layout.</summary>
+    public void Add(KernelStruct type, int size) => Table.Set(type, size);
+
+    /// <summary>Something about the whole that is no field.</summary>
+    public void Note(string name, string value, string how) => _accepted.Add(new Fact(name, value, how));
+
+    /// <summary>True where memory showed places for a field and this is none of them, or KDBG names another.</summary>
+    public bool IsContradicted(KernelField field, int offset) => _open.TryGetValue(field, out var candidates) && candidates.Count > 0 && !candidates.Contains(offset);
+
+    public void Refuse(string name, string why) => _refused.Add(new Fact(name, null, why));
+
     public void Refuse(KernelField field, string why) => _refused.Add(new Fact(KernelSchema.NameOf(field), null, why));
 
     public void Refuse(KernelGlobal global, string why) => _refused.Add(new Fact(KernelSchema.Globals[(int)global], null, why));
@@ -64,7 +90,11 @@ internal sealed class DeductionLedger(VirtualAddress kernelBase)
             if (candidates.Contains(told))
                 Accept(field, told, candidates.Count == 1 ? $"the only place with {what}; KDBG says so too" : $"KDBG says so, and there is {what} ({candidates.Count} places fit)");
             else
+            {
                 Refuse(field, $"KDBG says +0x{told:x}, but not there is {what}{(candidates.Count == 0 ? "" : $": {Show(candidates)}")}");
+                // Neither what KDBG says nor what fits is to be believed: a layout would have to say a third place.
+                _open[field] = [-1];
+            }
         }
         else if (candidates.Count == 1)
         {
@@ -72,6 +102,7 @@ internal sealed class DeductionLedger(VirtualAddress kernelBase)
         }
         else
         {
+            _open[field] = candidates;
             Refuse(field, candidates.Count == 0 ? $"no place with {what}" : $"{candidates.Count} places with {what}: {Show(candidates)}");
         }
         return OffsetOf(field);

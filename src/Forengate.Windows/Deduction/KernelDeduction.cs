@@ -7,8 +7,8 @@ namespace Forengate.Windows;
 /// <param name="Profile">What was accepted.</param>
 /// <param name="Accepted">Each field, size and global accepted, with its evidence.</param>
 /// <param name="Refused">What was not accepted, with the reason.</param>
-/// <param name="Nearest">The known build whose layout agrees with all that was deduced, and filled in what was not; null where there is none.</param>
-internal sealed record DeducedKernel(KernelProfile Profile, IReadOnlyList<Fact> Accepted, IReadOnlyList<Fact> Refused, KernelProfile? Nearest)
+/// <param name="Nearest">The known layout that agrees with all that was deduced, and filled in what was not; null where there is none.</param>
+internal sealed record DeducedKernel(KernelProfile Profile, IReadOnlyList<Fact> Accepted, IReadOnlyList<Fact> Refused, LayoutHypothesis? Nearest)
 {
     /// <summary>A profile that was there for this kernel and did not pass; null where there was none.</summary>
     public KernelProfile? Unfit { get; init; }
@@ -64,11 +64,11 @@ internal static class KernelDeduction
         new ProcessorDeduction(space, debugger, ledger, limits).Run();
         new DriverDeduction(space, image, ledger, limits, ct).Run();
 
-        var version = Version.TryParse(FileVersion.Read(space, image, ct), out var resource)
-            ? resource
-            : new Version((int)(shared?.Major ?? 0), (int)(shared?.Minor ?? 0), (int)build, 0);
-        var nearest = NearestBuild.Fill(profiles, ledger, version);
-        var profile = new KernelProfile(image.CodeView, version, "deduced from the kernel's own memory", ledger.Table, isDeduced: true);
+        var isExact = Version.TryParse(FileVersion.Read(space, image, ct), out var resource);
+        var version = isExact ? resource! : new Version((int)(shared?.Major ?? 0), (int)(shared?.Minor ?? 0), (int)build, 0);
+        var nearest = NearestBuild.Fill(profiles, ledger, version, isExact, image);
+        var origin = nearest is { IsWhole: false } && nearest.Version == version ? $"{nearest.Name}, globals deduced, the layout held against memory" : "deduced from the kernel's own memory";
+        var profile = new KernelProfile(image.CodeView, version, origin, ledger.Table, isDeduced: true);
         if (KernelLayouts.Resolve(profile, out var missing) is null)
         {
             var why = string.Join("; ", ledger.Refused.Take(4).Select(static fact => $"{fact.Name}: {fact.How}"));

@@ -84,7 +84,7 @@ internal sealed class KernelOpening
             : new Fact(
                 "profile", _profile.ToString(),
                 $"{_profile.Origin}: {_deduced.Accepted.Count} fields, sizes and globals accepted with evidence, {_deduced.Refused.Count} not"
-                    + (_deduced.Nearest is { } nearest ? $"; {nearest.Version} agrees with all of them and tells where some lie that memory does not show" : "")));
+                    + (_deduced.Nearest is { } nearest ? $"; {nearest.Name} agrees with all of them and tells where some lie that memory does not show" : "")));
 
         if (_deduced?.Unfit is { } unfit)
             _facts.Add(new Fact("profile refused", null, $"{unfit} of the {unfit.Origin} does not pass the self-test on this memory"));
