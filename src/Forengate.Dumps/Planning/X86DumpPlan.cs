@@ -12,6 +12,8 @@ public static class X86DumpPlan
         options ??= DumpOptions.Default;
         if (options.Kind != DumpKind.Full)
             throw new DumpWriteException("of 32-bit Windows only complete dumps are written: leave --type out");
+        if (options.Exclude.Count > 0)
+            throw new DumpWriteException("pages of processes are excluded from dumps of 64-bit Windows only: leave --exclude out");
         var view = system.View;
         var (gaps, disagreements) = (new List<string>(), new List<string>());
         var runs = RunPlan.Make(view.Memory.Ranges, system.PhysicalMemoryBlock);
