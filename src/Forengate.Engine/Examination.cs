@@ -14,8 +14,11 @@ public sealed class Examination : IDisposable
 
     private GuestException? _vanished;
 
-    private Examination(View view, WindowsSearch windows, SmallDump? small)
+    private readonly IReadOnlyList<string> _refused;
+
+    private Examination(View view, WindowsSearch windows, SmallDump? small, IReadOnlyList<string> refused)
     {
+        _refused = refused;
         View = view;
         Windows = windows;
         Small = small;
@@ -49,6 +52,8 @@ public sealed class Examination : IDisposable
         {
             foreach (var remark in View.Origin.Remarks.Except(Inconsistencies))
                 yield return remark;
+            foreach (var line in _refused)
+                yield return line;
             if (View.Consistency.Level == ConsistencyLevel.Smeared)
                 yield return $"the view is smeared ({View.Consistency.Reason}): lists may be torn";
         }
@@ -125,10 +130,11 @@ public sealed class Examination : IDisposable
             if (!GuestTarget.TryParse(target, out _) && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
             {
                 using var dump = TriageDump.Open(target);
-                var small = SmallDumpReader.Read(dump, profiles);
-                return new Examination(view, new WindowsSearch(null, small.Facts, "a small dump holds no memory: this needs a kernel, bitmap or complete dump"), small);
+                var small = SmallDumpReader.Read(dump, profiles.Store);
+                return new Examination(view, new WindowsSearch(null, small.Facts, "a small dump holds no memory: this needs a kernel, bitmap or complete dump"), small, profiles.Refused);
             }
-            return new Examination(view, WindowsSystem.Find(view, profiles, cancellation), null);
+            var windows = WindowsSystem.Find(view, profiles.Store, cancellation);
+            return new Examination(view, windows, null, profiles.Refused);
         }
         catch
         {

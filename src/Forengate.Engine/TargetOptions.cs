@@ -34,6 +34,12 @@ public sealed record TargetOptions
     /// <summary>Symbol files or folders of them that are asked before the carried profiles: PDB, ISF (plain, xz, zst), profile packs.</summary>
     public IReadOnlyList<string> Symbols { get; init; } = [];
 
+    /// <summary>Folder of the local store (<see cref="Symbols.LocalStore"/>), asked behind <see cref="Symbols"/> and before the carried profiles; null for none.</summary>
+    public string? StoreFolder { get; init; }
+
+    /// <summary>Files of public keys (PEM): with any of them, or any in the store's <c>trusted</c> folder, packs count only when signed by one.</summary>
+    public IReadOnlyList<string> TrustedKeys { get; init; } = [];
+
     public CaptureChoice Consistency { get; init; }
 
     /// <summary>Refuse a copy that is expected to keep a running guest standing longer; null for no limit.</summary>
