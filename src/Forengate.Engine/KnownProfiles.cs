@@ -5,14 +5,15 @@ namespace Forengate.Engine;
 /// <summary>The profiles a command works with, in the order in which they are asked: what the user named, the local store, what the program carries.</summary>
 internal sealed class KnownProfiles
 {
-    private readonly LocalStore? _local;
-
-    private KnownProfiles(ProfileStore store, LocalStore? local) => (Store, _local) = (store, local);
+    private KnownProfiles(ProfileStore store, LocalStore? local) => (Store, Local) = (store, local);
 
     public ProfileStore Store { get; }
 
+    /// <summary>The host's own store; null for none.</summary>
+    public LocalStore? Local { get; }
+
     /// <summary>What was found and not used.</summary>
-    public IReadOnlyList<string> Refused => _local?.Refused ?? [];
+    public IReadOnlyList<string> Refused => Local?.Refused ?? [];
 
     /// <exception cref="IOException">A named file is none, or damaged.</exception>
     public static KnownProfiles Of(TargetOptions options)

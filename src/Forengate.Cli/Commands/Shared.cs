@@ -85,6 +85,12 @@ internal sealed class Shared(string formatOption = "--format")
     public void AddTargetTo(Command command)
     {
         command.Arguments.Add(Target);
+        AddTargetOptionsTo(command);
+    }
+
+    /// <summary>What may be said of a target beside its name.</summary>
+    public void AddTargetOptionsTo(Command command)
+    {
         command.Options.Add(Connect);
         command.Options.Add(Format);
         command.Options.Add(Ranges);

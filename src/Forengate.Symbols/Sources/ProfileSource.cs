@@ -41,6 +41,22 @@ public abstract class ProfileSource
         };
     }
 
+    /// <summary>The full tables of a PDB or ISF file, to be disposed where they can be; null for any other file.</summary>
+    /// <exception cref="SymbolFormatException">The file is damaged.</exception>
+    public static ISymbolTables? OpenTables(string path, SymbolLimits? limits = null) => SymbolFileKind.Of(path) switch
+    {
+        SymbolFileKind.Kind.Pdb => PdbFile.Open(path, limits),
+        SymbolFileKind.Kind.Isf => IsfFile.Open(path, limits),
+        _ => null,
+    };
+
+    /// <summary>No pack has more bytes.</summary>
+    public const int MaxPackLength = PackLayout.MaxLength;
+
+    /// <summary>True for a file that begins as a profile pack does.</summary>
+    /// <exception cref="IOException">It cannot be read.</exception>
+    public static bool IsPack(string path) => SymbolFileKind.Of(path) == SymbolFileKind.Kind.Pack;
+
     /// <summary>A pack as a source.</summary>
     public static ProfileSource Of(ProfilePack pack) => new FileProfileSource(pack);
 

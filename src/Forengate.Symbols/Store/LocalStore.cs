@@ -101,11 +101,13 @@ public sealed class LocalStore : ProfileSource
     }
 
     /// <summary>Keeps a profile: written beside its place and renamed when whole.</summary>
+    /// <param name="profile">The profile.</param>
+    /// <param name="version">The kernel's file version where the profile does not say it.</param>
     /// <returns>The file; and false where the store had these very bytes already.</returns>
     /// <exception cref="IOException">The folder cannot be made or written to.</exception>
-    public (string Path, bool IsNew) Add(KernelProfile profile)
+    public (string Path, bool IsNew) Add(KernelProfile profile, Version? version = null)
     {
-        var bytes = PackMerge.PackOf(profile);
+        var bytes = PackMerge.PackOf(profile, version);
         var path = PathOf(profile.CodeView);
         if (File.Exists(path) && new FileInfo(path).Length == bytes.Length && File.ReadAllBytes(path).AsSpan().SequenceEqual(bytes))
             return (path, false);

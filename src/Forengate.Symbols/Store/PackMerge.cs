@@ -6,6 +6,9 @@ public sealed class PackMerge
     /// <summary>Bytes a pack should not grow beyond: it is mapped by every command, and handed to every host of a site.</summary>
     public const int UsualLimit = 1 << 20;
 
+    /// <summary>Some sources do not say a kernel's version: that is no difference between them.</summary>
+    private static readonly Version s_any = new(0, 0, 0, 0);
+
     private readonly PackWriter _writer = new();
     private readonly Dictionary<string, KernelProfile> _taken = new(StringComparer.Ordinal);
     private readonly List<string> _differing = [];
@@ -17,7 +20,9 @@ public sealed class PackMerge
     public IReadOnlyList<string> Differing => _differing;
 
     /// <summary>Takes a profile, unless the kernel is in the pack already.</summary>
-    public bool Add(KernelProfile profile)
+    /// <param name="profile">The profile.</param>
+    /// <param name="version">The kernel's file version where the profile does not say it; null for the profile's own.</param>
+    public bool Add(KernelProfile profile, Version? version = null)
     {
         if (_taken.TryGetValue(profile.CodeView.Key, out var first))
         {
@@ -26,7 +31,7 @@ public sealed class PackMerge
             return false;
         }
         _taken.Add(profile.CodeView.Key, profile);
-        _writer.Add(profile.CodeView.Guid, profile.CodeView.Age, profile.Version, profile.SizeOf, profile.Field, profile.RvaOf);
+        _writer.Add(profile.CodeView.Guid, profile.CodeView.Age, Whole(version) ?? profile.Version, profile.SizeOf, profile.Field, profile.RvaOf);
         return true;
     }
 
@@ -43,12 +48,15 @@ public sealed class PackMerge
             : throw new PackFormatException($"the pack of {Count} kernels would have {bytes.Length} bytes, {mostBytes} at most: take fewer builds, or allow more (--max-size)");
     }
 
-    internal static byte[] PackOf(KernelProfile profile)
+    internal static byte[] PackOf(KernelProfile profile, Version? version = null)
     {
         var one = new PackMerge();
-        one.Add(profile);
+        one.Add(profile, version);
         return one.ToBytes();
     }
 
-    private static bool AreSame(KernelProfile one, KernelProfile other) => PackOf(one).AsSpan().SequenceEqual(PackOf(other));
+    /// <summary>Four parts, as a pack has them.</summary>
+    private static Version? Whole(Version? version) => version is null ? null : new Version(version.Major, version.Minor, Math.Max(version.Build, 0), Math.Max(version.Revision, 0));
+
+    private static bool AreSame(KernelProfile one, KernelProfile other) => PackOf(one, s_any).AsSpan().SequenceEqual(PackOf(other, s_any));
 }

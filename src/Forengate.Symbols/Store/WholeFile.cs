@@ -1,7 +1,7 @@
 namespace Forengate.Symbols;
 
 /// <summary>Small files that are read and written as a whole.</summary>
-internal static class WholeFile
+public static class WholeFile
 {
     /// <summary>Reads a file that must not be longer than it may be.</summary>
     /// <exception cref="PackFormatException">It is longer.</exception>
