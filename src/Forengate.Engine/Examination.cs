@@ -123,11 +123,18 @@ public sealed class Examination : IDisposable
         string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation)
     {
         // Named files are looked at before a guest is stopped.
-        var profiles = KnownProfiles.Of(options);
+        var isLive = GuestTarget.TryParse(target, out _);
+        // A download takes seconds: the guest runs meanwhile, and stands still only when its symbols are at hand.
+        if (isLive && options is { SymbolServers.Count: > 0, StoreFolder: not null } && options.Consistency != CaptureChoice.Live)
+        {
+            FetchRunning(target, options, progress, cancellation);
+            options = options with { SymbolServers = [] };
+        }
+        using var profiles = KnownProfiles.Of(options, cancellation);
         var view = OpenView(target, options, wholeOrHeld, progress, cancellation);
         try
         {
-            if (!GuestTarget.TryParse(target, out _) && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
+            if (!isLive && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
             {
                 using var dump = TriageDump.Open(target);
                 var small = SmallDumpReader.Read(dump, profiles.Store);
@@ -141,6 +148,14 @@ public sealed class Examination : IDisposable
             view.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Looks into a running guest for its kernel, so that symbol servers put its profile into the local store.</summary>
+    private static void FetchRunning(string target, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation)
+    {
+        using var profiles = KnownProfiles.Of(options, cancellation);
+        using var view = OpenView(target, options with { Consistency = CaptureChoice.Live, MaxPause = null }, CaptureMode.Live, progress, cancellation);
+        WindowsSystem.Find(view, profiles.Store, cancellation);
     }
 
     private static CaptureOptions CaptureOptions(TargetOptions options, CaptureMode wholeOrHeld) => new()

@@ -40,6 +40,12 @@ public sealed record TargetOptions
     /// <summary>Files of public keys (PEM): with any of them, or any in the store's <c>trusted</c> folder, packs count only when signed by one.</summary>
     public IReadOnlyList<string> TrustedKeys { get; init; } = [];
 
+    /// <summary>Symbol servers that may be asked for what no other source has: paths as in _NT_SYMBOL_PATH. Empty: no network is used.</summary>
+    public IReadOnlyList<string> SymbolServers { get; init; } = [];
+
+    /// <summary>The proxy for symbol servers: an address, "none", or null for the environment's.</summary>
+    public string? Proxy { get; init; }
+
     public CaptureChoice Consistency { get; init; }
 
     /// <summary>Refuse a copy that is expected to keep a running guest standing longer; null for no limit.</summary>

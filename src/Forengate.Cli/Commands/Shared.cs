@@ -62,6 +62,18 @@ internal sealed class Shared(string formatOption = "--format")
         HelpName = "KEY.pem",
     };
 
+    public Option<string[]> SymbolServer { get; } = new("--symbol-server")
+    {
+        Description = "May be asked for symbols that are not at hand: srv*FOLDER*https://SERVER/PATH, an address, or a folder (default: no network is used)",
+        HelpName = "SPEC",
+    };
+
+    public Option<string?> Proxy { get; } = new("--proxy")
+    {
+        Description = "Proxy for symbol servers: http://HOST:PORT, or none (default: what http_proxy, https_proxy and no_proxy say)",
+        HelpName = "URL",
+    };
+
     public Option<OutputFormat> Output { get; } = Choice<OutputFormat>("--output", "table, json, jsonl or csv", "-o");
 
     public Option<CaptureChoice> Consistency { get; } = Choice<CaptureChoice>(
@@ -106,6 +118,8 @@ internal sealed class Shared(string formatOption = "--format")
         command.Options.Add(Symbols);
         command.Options.Add(Store);
         command.Options.Add(Trust);
+        command.Options.Add(SymbolServer);
+        command.Options.Add(Proxy);
     }
 
     public TargetOptions TargetOptions(ParseResult result) => new()
@@ -117,6 +131,8 @@ internal sealed class Shared(string formatOption = "--format")
         CacheFolder = result.GetValue(Cache),
         Symbols = result.GetValue(Symbols) ?? [],
         TrustedKeys = result.GetValue(Trust) ?? [],
+        SymbolServers = result.GetValue(SymbolServer) ?? [],
+        Proxy = result.GetValue(Proxy),
         StoreFolder = result.GetValue(Store) ?? LocalStore.DefaultFolder,
         Consistency = result.GetValue(Consistency),
         MaxPause = result.GetValue(MaxPause) is { } milliseconds ? TimeSpan.FromMilliseconds(milliseconds) : null,

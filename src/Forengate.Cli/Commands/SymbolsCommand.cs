@@ -15,6 +15,7 @@ internal static class SymbolsCommand
             "Lists, adds, fetches, shows, checks and packs what is known of Windows kernels (where each build keeps its fields), for guests whose kernel this program does not know by itself");
         command.Subcommands.Add(List(new Shared()));
         command.Subcommands.Add(Add(new Shared()));
+        command.Subcommands.Add(SymbolsFetchCommand.Create(new Shared()));
         command.Subcommands.Add(SymbolsShowCommand.Create(new Shared()));
         command.Subcommands.Add(SymbolsVerifyCommand.Create(new Shared()));
         command.Subcommands.Add(SymbolsPackCommand.Create(new Shared()));

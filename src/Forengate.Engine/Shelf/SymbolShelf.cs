@@ -29,7 +29,8 @@ public sealed class SymbolShelf
     {
         _options = options;
         _trust = PackTrust.Of(options.TrustedKeys, options.StoreFolder);
-        var known = KnownProfiles.Of(options);
+        // Servers cannot be listed, and nothing here asks them.
+        using var known = KnownProfiles.Of(options with { SymbolServers = [] });
         (_store, _local) = (known.Store, known.Local);
     }
 

@@ -9,7 +9,8 @@ public sealed class LocalStore : ProfileSource
     /// <summary>Keys whose signatures are asked for lie below the store, in this folder.</summary>
     public const string TrustedFolder = "trusted";
 
-    private const string Ending = ".pack";
+    /// <summary>What every file of a store is called behind GUID and age.</summary>
+    public const string Ending = ".pack";
     private const string FolderVariable = "FORENGATE_STORE";
 
     /// <summary>GUID in 32 digits and at least one of the age, at most eight.</summary>
