@@ -33,7 +33,7 @@ public static class SymbolFetch
         progress?.Report(new JobProgress("asking symbol servers", 0, 0));
         if (GuidAge(what) is { } named)
             return Ask(servers, store, named);
-        if (!GuestTarget.TryParse(what, out _) && CodeViewOf(what) is { } image)
+        if (File.Exists(what) && CodeViewOf(what) is { } image)
             return Ask(servers, store, image);
         return AskFor(what, options, servers, store, progress, cancellation);
     }
