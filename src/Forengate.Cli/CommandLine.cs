@@ -41,6 +41,7 @@ internal static class CommandLine
         yield return CheckCommand.Create(new Shared());
         yield return ListCommands.Processes(new Shared());
         yield return ListCommands.Drivers(new Shared());
+        yield return SymbolsCommand.Create();
         yield return RescueCommand.Create(new Shared());
     }
 }

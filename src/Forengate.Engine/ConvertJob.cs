@@ -61,7 +61,10 @@ public static class ConvertJob
     /// </summary>
     private static View WithSavedRegisters(View view, TargetOptions options, CancellationToken cancellation)
     {
-        if (view.Cpus.Count != 0 || !view.Origin.KeepsRegistersInMemory || WindowsSystem.Find(view, KnownProfiles.Of(options), cancellation).System is not { } system)
+        if (view.Cpus.Count != 0 || !view.Origin.KeepsRegistersInMemory)
+            return view;
+        using var profiles = KnownProfiles.Of(options, cancellation);
+        if (WindowsSystem.Find(view, profiles.Store, cancellation).System is not { } system)
             return view;
         return Examination.SavedCpus(system) is { Count: > 0 } cpus ? new View(view.Memory, cpus, view.Consistency, view.Origin) : view;
     }

@@ -14,8 +14,11 @@ public sealed class Examination : IDisposable
 
     private GuestException? _vanished;
 
-    private Examination(View view, WindowsSearch windows, SmallDump? small)
+    private readonly IReadOnlyList<string> _refused;
+
+    private Examination(View view, WindowsSearch windows, SmallDump? small, IReadOnlyList<string> refused)
     {
+        _refused = refused;
         View = view;
         Windows = windows;
         Small = small;
@@ -49,6 +52,8 @@ public sealed class Examination : IDisposable
         {
             foreach (var remark in View.Origin.Remarks.Except(Inconsistencies))
                 yield return remark;
+            foreach (var line in _refused)
+                yield return line;
             if (View.Consistency.Level == ConsistencyLevel.Smeared)
                 yield return $"the view is smeared ({View.Consistency.Reason}): lists may be torn";
         }
@@ -124,23 +129,39 @@ public sealed class Examination : IDisposable
         string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation)
     {
         // Named files are looked at before a guest is stopped.
-        var profiles = KnownProfiles.Of(options);
+        var isLive = GuestTarget.TryParse(target, out _);
+        // A download takes seconds: the guest runs meanwhile, and stands still only when its symbols are at hand.
+        if (isLive && options is { SymbolServers.Count: > 0, StoreFolder: not null } && options.Consistency != CaptureChoice.Live)
+        {
+            FetchRunning(target, options, progress, cancellation);
+            options = options with { SymbolServers = [] };
+        }
+        using var profiles = KnownProfiles.Of(options, cancellation);
         var view = OpenView(target, options, wholeOrHeld, progress, cancellation);
         try
         {
             if (view.Memory is not LiveMemory && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
             {
                 using var dump = TriageDump.Open(target);
-                var small = SmallDumpReader.Read(dump, profiles);
-                return new Examination(view, new WindowsSearch(null, small.Facts, "a small dump holds no memory: this needs a kernel, bitmap or complete dump"), small);
+                var small = SmallDumpReader.Read(dump, profiles.Store);
+                return new Examination(view, new WindowsSearch(null, small.Facts, "a small dump holds no memory: this needs a kernel, bitmap or complete dump"), small, profiles.Refused);
             }
-            return new Examination(view, WindowsSystem.Find(view, profiles, cancellation), null);
+            var windows = WindowsSystem.Find(view, profiles.Store, cancellation);
+            return new Examination(view, windows, null, profiles.Refused);
         }
         catch
         {
             view.Dispose();
             throw;
         }
+    }
+
+    /// <summary>Looks into a running guest for its kernel, so that symbol servers put its profile into the local store.</summary>
+    private static void FetchRunning(string target, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation)
+    {
+        using var profiles = KnownProfiles.Of(options, cancellation);
+        using var view = OpenView(target, options with { Consistency = CaptureChoice.Live, MaxPause = null }, CaptureMode.Live, progress, cancellation);
+        WindowsSystem.Find(view, profiles.Store, cancellation);
     }
 
     private static CaptureOptions CaptureOptions(TargetOptions options, CaptureMode wholeOrHeld) => new()

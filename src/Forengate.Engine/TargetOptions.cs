@@ -34,6 +34,18 @@ public sealed record TargetOptions
     /// <summary>Symbol files or folders of them that are asked before the carried profiles: PDB, ISF (plain, xz, zst), profile packs.</summary>
     public IReadOnlyList<string> Symbols { get; init; } = [];
 
+    /// <summary>Folder of the local store (<see cref="Symbols.LocalStore"/>), asked behind <see cref="Symbols"/> and before the carried profiles; null for none.</summary>
+    public string? StoreFolder { get; init; }
+
+    /// <summary>Files of public keys (PEM): with any of them, or any in the store's <c>trusted</c> folder, packs count only when signed by one.</summary>
+    public IReadOnlyList<string> TrustedKeys { get; init; } = [];
+
+    /// <summary>Symbol servers that may be asked for what no other source has: paths as in _NT_SYMBOL_PATH. Empty: no network is used.</summary>
+    public IReadOnlyList<string> SymbolServers { get; init; } = [];
+
+    /// <summary>The proxy for symbol servers: an address, "none", or null for the environment's.</summary>
+    public string? Proxy { get; init; }
+
     public CaptureChoice Consistency { get; init; }
 
     /// <summary>Refuse a copy that is expected to keep a running guest standing longer; null for no limit.</summary>

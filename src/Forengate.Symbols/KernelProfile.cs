@@ -58,5 +58,8 @@ public sealed class KernelProfile
     /// <param name="version">File version of the kernel where the caller knows it; else that of the tables; 0.0.0.0 where they don't say.</param>
     public static KernelProfile From(ISymbolTables tables, Version? version = null) => ProfileColumns.MakePack(tables, version ?? tables.Version)[0];
 
+    /// <summary>The same, with another origin than the tables' file: where that came from.</summary>
+    internal static KernelProfile From(ISymbolTables tables, string origin, Version? version) => ProfileColumns.MakePack(tables, version ?? tables.Version, origin)[0];
+
     public override string ToString() => IsDeduced ? $"{Version} (deduced)" : $"{Version} ({CodeView.Key})";
 }

@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace Forengate.Symbols;
 
-/// <summary>Where profiles are looked for, in order: what the user named, then the packs carried with the program.</summary>
+/// <summary>Where profiles are looked for, in order: what the user named, the host's own store, the packs carried with the program, symbol servers where they are allowed.</summary>
 public sealed class ProfileStore
 {
     private const string CarriedResource = "Forengate.Symbols.Packs.carried.pack";
@@ -46,6 +46,9 @@ public sealed class ProfileStore
 
     /// <summary>A store that asks these sources first, in their order, and then this one's.</summary>
     public ProfileStore With(params IEnumerable<ProfileSource> sources) => new([.. sources, .. _sources], _keep, _keepLayout);
+
+    /// <summary>A store that asks this one's sources first, and then these.</summary>
+    public ProfileStore Then(params IEnumerable<ProfileSource> sources) => new([.. _sources, .. sources], _keep);
 
     /// <summary>Finds the profile of a kernel.</summary>
     /// <param name="symbols">The kernel's CodeView record.</param>

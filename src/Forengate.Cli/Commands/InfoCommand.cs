@@ -142,6 +142,14 @@ internal static class InfoCommand
         Cell.Text(system.Image.CodeView.Name).WriteTo(json, "pdbName");
         Cell.Text(system.Image.CodeView.Guid.ToString("D")).WriteTo(json, "pdbGuid");
         json.WriteNumber("pdbAge", system.Image.CodeView.Age);
+        json.WriteStartObject("profile");
+        Cell.Text(system.Profile.Origin).WriteTo(json, "source");
+        Cell.Text(system.Profile.Version.ToString()).WriteTo(json, "version");
+        Cell.Text(system.Profile.CodeView.Key).WriteTo(json, "key");
+        json.WriteBoolean("deduced", system.Profile.IsDeduced);
+        json.WriteNumber("checksPassed", system.Proof.Passed);
+        json.WriteNumber("checksFailed", system.Proof.Failed);
+        json.WriteEndObject();
         Cell.Address(system.Kdbg?.Address.Value).WriteTo(json, "kdbg");
         Cell.Boolean(system.Kdbg?.Encoded).WriteTo(json, "kdbgEncoded");
         Cell.Time(system.SharedData?.SystemTimeUtc).WriteTo(json, "systemTime");

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Forengate.Cli.Output;
 using Forengate.Engine;
+using Forengate.Symbols;
 
 namespace Forengate.Cli.Commands;
 
@@ -49,6 +50,30 @@ internal sealed class Shared(string formatOption = "--format")
         HelpName = "PATH",
     };
 
+    public Option<string?> Store { get; } = new("--store")
+    {
+        Description = "Folder of the local store of kernel profiles (default: $FORENGATE_STORE, else forengate/symbols in $XDG_DATA_HOME or ~/.local/share)",
+        HelpName = "FOLDER",
+    };
+
+    public Option<string[]> Trust { get; } = new("--trust")
+    {
+        Description = "A public key (PEM): profile packs count only when signed by it or another key named so, or by one in the store's folder 'trusted'",
+        HelpName = "KEY.pem",
+    };
+
+    public Option<string[]> SymbolServer { get; } = new("--symbol-server")
+    {
+        Description = "May be asked for symbols that are not at hand: srv*FOLDER*https://SERVER/PATH, an address, or a folder (default: no network is used)",
+        HelpName = "SPEC",
+    };
+
+    public Option<string?> Proxy { get; } = new("--proxy")
+    {
+        Description = "Proxy for symbol servers: http://HOST:PORT, or none (default: what http_proxy, https_proxy and no_proxy say)",
+        HelpName = "URL",
+    };
+
     public Option<OutputFormat> Output { get; } = Choice<OutputFormat>("--output", "table, json, jsonl or csv", "-o");
 
     public Option<CaptureChoice> Consistency { get; } = Choice<CaptureChoice>(
@@ -72,13 +97,29 @@ internal sealed class Shared(string formatOption = "--format")
     public void AddTargetTo(Command command)
     {
         command.Arguments.Add(Target);
+        AddTargetOptionsTo(command);
+    }
+
+    /// <summary>What may be said of a target beside its name.</summary>
+    public void AddTargetOptionsTo(Command command)
+    {
         command.Options.Add(Connect);
         command.Options.Add(Format);
         command.Options.Add(Ranges);
         command.Options.Add(LowMemory);
         command.Options.Add(Cache);
-        command.Options.Add(Symbols);
+        AddSymbolsTo(command);
         command.Options.Add(Consistency);
+    }
+
+    /// <summary>Where profiles come from.</summary>
+    public void AddSymbolsTo(Command command)
+    {
+        command.Options.Add(Symbols);
+        command.Options.Add(Store);
+        command.Options.Add(Trust);
+        command.Options.Add(SymbolServer);
+        command.Options.Add(Proxy);
     }
 
     public TargetOptions TargetOptions(ParseResult result) => new()
@@ -89,6 +130,10 @@ internal sealed class Shared(string formatOption = "--format")
         LowMemory = result.GetValue(LowMemory),
         CacheFolder = result.GetValue(Cache),
         Symbols = result.GetValue(Symbols) ?? [],
+        TrustedKeys = result.GetValue(Trust) ?? [],
+        SymbolServers = result.GetValue(SymbolServer) ?? [],
+        Proxy = result.GetValue(Proxy),
+        StoreFolder = result.GetValue(Store) ?? LocalStore.DefaultFolder,
         Consistency = result.GetValue(Consistency),
         MaxPause = result.GetValue(MaxPause) is { } milliseconds ? TimeSpan.FromMilliseconds(milliseconds) : null,
     };

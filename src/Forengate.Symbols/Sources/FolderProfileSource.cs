@@ -3,7 +3,7 @@ namespace Forengate.Symbols;
 /// <summary>
 /// A folder of symbol files; safe for concurrent use. First the places where a symbol store and Volatility keep the file of a kernel are looked at; then every symbol file below the folder is asked whose it is.
 /// </summary>
-internal sealed class FolderProfileSource(string folder, SymbolLimits limits) : ProfileSource
+internal sealed class FolderProfileSource(string folder, SymbolLimits limits, PackTrust? trust) : ProfileSource
 {
     private static readonly string[] Endings = [".pdb", ".json", ".json.xz", ".json.zst", ".pack"];
 
@@ -26,6 +26,21 @@ internal sealed class FolderProfileSource(string folder, SymbolLimits limits) : 
                 Index();
                 return _packs;
             }
+        }
+    }
+
+    public override IEnumerable<KnownKernel> Kernels
+    {
+        get
+        {
+            foreach (var kernel in base.Kernels)
+                yield return kernel;
+            // Read for who they are only: a PDB's profile is made when it is asked for.
+            (string Path, Guid Guid, uint Age)[] files;
+            lock (_lock)
+                files = [.. _files.Select(pair => (pair.Value, pair.Key.Guid, pair.Key.Age)).OrderBy(file => file.Value, StringComparer.Ordinal)];
+            foreach (var (path, guid, age) in files)
+                yield return new KnownKernel(new CodeViewRecord(Path.GetFileName(path), guid, age), null, folder, path, null, null);
         }
     }
 
@@ -76,7 +91,7 @@ internal sealed class FolderProfileSource(string folder, SymbolLimits limits) : 
     private ProfileSource Opened(string path)
     {
         if (!_opened.TryGetValue(path, out var source))
-            _opened.Add(path, source = Open(path, limits));
+            _opened.Add(path, source = Open(path, limits, trust));
         return source;
     }
 
@@ -105,15 +120,15 @@ internal sealed class FolderProfileSource(string folder, SymbolLimits limits) : 
         }
     }
 
-    /// <summary>Of a folder, what is no pack is passed over: nobody named it.</summary>
+    /// <summary>Of a folder, what is no pack is passed over: nobody named it. Where packs must be signed, none is passed over in silence.</summary>
     private void AddPack(string path)
     {
         try
         {
             if (SymbolFileKind.Of(path) == SymbolFileKind.Kind.Pack)
-                _packs.AddRange(Open(path, limits).Packs);
+                _packs.AddRange(Open(path, limits, trust).Packs);
         }
-        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
+        catch (Exception unreadable) when ((unreadable is IOException or UnauthorizedAccessException) && trust?.IsRequired != true)
         {
         }
     }

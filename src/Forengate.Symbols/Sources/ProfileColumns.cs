@@ -11,13 +11,13 @@ internal sealed class ProfileColumns(ISymbolTables tables)
     private readonly TypeLayout?[] _types = FindTypes(tables);
 
     /// <summary>A pack of this one image, named after its tables.</summary>
-    public static ProfilePack MakePack(ISymbolTables tables, Version? version)
+    public static ProfilePack MakePack(ISymbolTables tables, Version? version, string? origin = null)
     {
         var columns = new ProfileColumns(tables);
         var writer = new PackWriter();
         writer.Add(tables.CodeView.Guid, tables.CodeView.Age, version is null ? Unknown : new Version(version.Major, version.Minor, Math.Max(version.Build, 0), Math.Max(version.Revision, 0)),
             columns.SizeOf, columns.PlaceOf, columns.RvaOf);
-        return ProfilePack.Open(tables.Name, writer.ToBytes());
+        return ProfilePack.Open(origin ?? tables.Name, writer.ToBytes());
     }
 
     public int? SizeOf(KernelStruct type) => _types[(int)type] is { } found ? (int)found.Size : null;
