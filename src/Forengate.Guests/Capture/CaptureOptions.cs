@@ -6,6 +6,11 @@ public enum CaptureMode
     /// <summary>The guest is stopped while its RAM is copied into memory made ready before, then runs on. Short stop, needs as much host memory as the guest has.</summary>
     StopAndCopy,
 
+    /// <summary>
+    /// QEMU's background snapshot: the guest stands still for milliseconds, whatever its size, and is slowed while its memory is sent. Needs as much host memory as the guest has.
+    /// </summary>
+    Snapshot,
+
     /// <summary>The guest stands still as long as the view is open and is read in place. No copy, a stop of the caller's length.</summary>
     HoldStopped,
 

@@ -14,7 +14,7 @@ public static class LiveCapture
     private const int Attempts = 3;
 
     /// <summary>What the host must keep besides the copy.</summary>
-    private const ulong Reserve = 256 << 20;
+    internal const ulong Reserve = 256 << 20;
 
     /// <summary>
     /// Takes a view of a guest. A guest that already stands still is neither stopped nor continued, and is read in place whatever the mode. Whatever happens, a guest that was
@@ -40,6 +40,7 @@ public static class LiveCapture
                         : options.Mode switch
                         {
                             CaptureMode.Live => Live(target, session, ct),
+                            CaptureMode.Snapshot => SnapshotCapture.Take(target, session, options, progress, ct),
                             CaptureMode.HoldStopped => Hold(target, session, options, ct),
                             _ => Copy(target, session, options, progress, ct),
                         };
