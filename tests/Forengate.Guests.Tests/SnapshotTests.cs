@@ -133,7 +133,7 @@ public sealed class SnapshotTests
 
     internal static string? Status(TestQemu qemu) => qemu.Referee.Qmp("query-migrate", null, Ct).Text("status");
 
-    private static bool Capability(TestQemu qemu, string name) =>
+    internal static bool Capability(TestQemu qemu, string name) =>
         qemu.Referee.Qmp("query-migrate-capabilities", null, Ct).Items().Single(item => item.Text("capability") == name).Truth("state") == true;
 
     private sealed class Telling(CapturePhase phase, Action action) : IProgress<CaptureProgress>
