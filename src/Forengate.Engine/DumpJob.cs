@@ -7,7 +7,7 @@ namespace Forengate.Engine;
 public static class DumpJob
 {
     /// <summary>
-    /// Opens the target, finds Windows in it and writes a dump. A running guest stands still only while its memory is copied; it runs again before the first byte is written.
+    /// Opens the target, finds Windows in it and writes a dump. A running guest stands still for the moment of a snapshot, or while its memory is copied; it runs again before the first byte is written.
     /// </summary>
     /// <param name="target">An image file, <c>libvirt:NAME</c> or <c>qmp:SOCKET</c>.</param>
     /// <param name="output">Path of the dump, replaced when the new one is whole; <c>-</c> for standard output.</param>

@@ -69,10 +69,10 @@ public sealed class Examination : IDisposable
     public static Examination Open(string target, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation) =>
         Open(target, options, CaptureMode.HoldStopped, progress, cancellation);
 
-    /// <summary>Opens a target to take all of it: memory of a running guest is copied while it stands still, and it runs again when this returns.</summary>
+    /// <summary>Opens a target to take all of it: memory of one instant of a running guest, by the best way there is; it runs again when this returns.</summary>
     /// <inheritdoc cref="Open(string, TargetOptions, IProgress{JobProgress}?, CancellationToken)"/>
     public static Examination OpenWhole(string target, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation) =>
-        Open(target, options, CaptureMode.StopAndCopy, progress, cancellation);
+        Open(target, options, CaptureMode.Auto, progress, cancellation);
 
     public Listing<Process> Processes(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Small is { } small
         ? new Listing<Process>(small.Process is { } only ? [only] : [], [.. small.ProcessWarnings, "a small dump holds one process only, the one that ran where it crashed"])
@@ -164,9 +164,17 @@ public sealed class Examination : IDisposable
         WindowsSystem.Find(view, profiles.Store, cancellation);
     }
 
-    private static CaptureOptions CaptureOptions(TargetOptions options, CaptureMode wholeOrHeld) => new()
+    /// <param name="options">What the user said.</param>
+    /// <param name="wholeOrHeld"><see cref="CaptureMode.Auto"/> to take all of memory, <see cref="CaptureMode.HoldStopped"/> to look into it.</param>
+    internal static CaptureOptions CaptureOptions(TargetOptions options, CaptureMode wholeOrHeld) => new()
     {
-        Mode = options.Consistency == CaptureChoice.Live ? CaptureMode.Live : wholeOrHeld,
+        Mode = options.Consistency switch
+        {
+            CaptureChoice.Live => CaptureMode.Live,
+            CaptureChoice.Snapshot => CaptureMode.Snapshot,
+            CaptureChoice.Stop when wholeOrHeld == CaptureMode.Auto => CaptureMode.StopAndCopy,
+            _ => wholeOrHeld,
+        },
         ConnectUri = options.ConnectUri,
         MaxPause = options.MaxPause,
         Watchdog = WatchdogHost.ThisProgram(),

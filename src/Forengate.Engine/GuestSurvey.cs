@@ -6,7 +6,8 @@ namespace Forengate.Engine;
 /// <param name="Guest">What libvirt says.</param>
 /// <param name="Windows">"10.0.19041 (19041.1.amd64fre.vb_release…)"; null where it was not looked at or none was found.</param>
 /// <param name="Reason">Why there is none, where it was looked at in vain.</param>
-public sealed record SurveyedGuest(GuestInfo Guest, string? Windows, string? Reason);
+/// <param name="Plan">How its memory would be taken for a dump; null where it was not looked at or can't be told.</param>
+public sealed record SurveyedGuest(GuestInfo Guest, string? Windows, string? Reason, CapturePlan? Plan = null);
 
 /// <summary>The guests of a host.</summary>
 public static class GuestSurvey
@@ -30,10 +31,11 @@ public static class GuestSurvey
     {
         try
         {
+            var plan = CapturePlans.Of(guest.Target, new TargetOptions { ConnectUri = connectUri }, cancellation);
             var options = new TargetOptions { ConnectUri = connectUri, Consistency = CaptureChoice.Live };
             using var examination = Examination.Open(guest.Target, options, null, cancellation);
             var version = examination.Windows.System?.Version ?? examination.Windows.X86?.Version;
-            return new SurveyedGuest(guest, version is null ? null : $"{version} {version.BuildLab}".TrimEnd(), examination.Windows.Reason);
+            return new SurveyedGuest(guest, version is null ? null : $"{version} {version.BuildLab}".TrimEnd(), examination.Windows.Reason, plan);
         }
         catch (GuestException failure)
         {

@@ -6,6 +6,9 @@ public enum CaptureChoice
     /// <summary>The best way there is for the purpose.</summary>
     Auto,
 
+    /// <summary>QEMU's background snapshot: the guest stands still for milliseconds. Refused where it can't be had.</summary>
+    Snapshot,
+
     /// <summary>The guest stands still while it is read or copied.</summary>
     Stop,
 
@@ -48,6 +51,6 @@ public sealed record TargetOptions
 
     public CaptureChoice Consistency { get; init; }
 
-    /// <summary>Refuse a copy that is expected to keep a running guest standing longer; null for no limit.</summary>
+    /// <summary>Refuse a way that is expected to keep a running guest standing longer; null for no limit.</summary>
     public TimeSpan? MaxPause { get; init; }
 }

@@ -92,7 +92,7 @@ public sealed class LibvirtTests(TestLibvirt libvirt) : IClassFixture<TestLibvir
     {
         var target = libvirt.Start("killed");
         WaitForStamps(target);
-        using var victim = WatchdogTests.StartVictim(target.ToString(), "600000", libvirt.Uri);
+        using var victim = WatchdogTests.StartVictim(Victim.Verb, target.ToString(), "600000", libvirt.Uri);
         Assert.Equal("holding", victim.StandardOutput.ReadLine());
         Assert.Equal("paused", libvirt.State("killed"));
         WatchdogTests.Signal(victim.Id, SigKill);
@@ -105,7 +105,7 @@ public sealed class LibvirtTests(TestLibvirt libvirt) : IClassFixture<TestLibvir
     {
         var target = libvirt.Start("hung");
         WaitForStamps(target);
-        using var victim = WatchdogTests.StartVictim(target.ToString(), "1500", libvirt.Uri);
+        using var victim = WatchdogTests.StartVictim(Victim.Verb, target.ToString(), "1500", libvirt.Uri);
         Assert.Equal("holding", victim.StandardOutput.ReadLine());
         WatchdogTests.Signal(victim.Id, SigStop);
         TestQemu.WaitFor(() => libvirt.State("hung") == "running", "the watchdog's deadline");

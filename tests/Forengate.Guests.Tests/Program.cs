@@ -6,5 +6,6 @@ return args switch
 {
     [Forengate.Guests.Watchdog.Verb, .. var rest] => Forengate.Guests.Watchdog.RunAsChild(rest),
     [Victim.Verb, .. var rest] => Victim.Run(rest),
+    [SnapshotVictim.Verb, .. var rest] => SnapshotVictim.Run(rest),
     _ => Xunit.Runner.InProc.SystemConsole.ConsoleRunner.Run(args).GetAwaiter().GetResult(),
 };

@@ -5,7 +5,7 @@ namespace Forengate.Guests.Tests;
 /// <summary>
 /// A libvirt daemon of the tests' own: its own directories, no system daemon touched. As root it runs as nobody, because libvirtd as root always uses the system's directories.
 /// </summary>
-public sealed class TestLibvirt : IDisposable
+public class TestLibvirt : IDisposable
 {
     private const string Daemon = "/usr/sbin/libvirtd";
 
@@ -13,6 +13,12 @@ public sealed class TestLibvirt : IDisposable
     private readonly List<string> _guests = [];
 
     public TestLibvirt()
+        : this(maySnapshot: false)
+    {
+    }
+
+    /// <param name="maySnapshot">QEMU gets the right to track its own memory, as an administrator would give it who wants background snapshots.</param>
+    protected TestLibvirt(bool maySnapshot)
     {
         if (!File.Exists(Daemon) || !File.Exists("/usr/bin/virsh") || !File.Exists(TestQemu.Program))
             return;
@@ -20,7 +26,7 @@ public sealed class TestLibvirt : IDisposable
         var settings = Directory.CreateDirectory(Path.Combine(Folder, "config", "libvirt")).FullName;
         File.WriteAllText(
             Path.Combine(settings, "qemu.conf"),
-            "security_driver=\"none\"\ncgroup_controllers=[]\nnamespaces=[]\nstdio_handler=\"file\"\nremember_owner=0\n");
+            "security_driver=\"none\"\ncgroup_controllers=[]\nnamespaces=[]\nstdio_handler=\"file\"\nremember_owner=0\n" + (maySnapshot ? "clear_emulator_capabilities=0\n" : ""));
         File.WriteAllBytes(Path.Combine(Folder, "guest.bin"), BareGuest.Image());
         foreach (var name in (string[])["home", "cache", "run", "data"])
             Directory.CreateDirectory(Path.Combine(Folder, name));
@@ -30,7 +36,7 @@ public sealed class TestLibvirt : IDisposable
         {
             Run("chown", "-R", "65534:65534", Folder);
             start.FileName = "/usr/bin/setpriv";
-            foreach (var argument in (string[])["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig", "TERM", Daemon])
+            foreach (var argument in (string[])["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig", "TERM", .. maySnapshot ? (string[])["--inh-caps", "+sys_ptrace", "--ambient-caps", "+sys_ptrace"] : [], Daemon])
                 start.ArgumentList.Add(argument);
         }
         else
@@ -107,6 +113,12 @@ public sealed class TestLibvirt : IDisposable
 
     public void Dispose()
     {
+        Dispose(disposing: true);
+        GC.SuppressFinalize(this);
+    }
+
+    protected virtual void Dispose(bool disposing)
+    {
         if (_process is null)
             return;
         foreach (var guest in _guests)
@@ -117,3 +129,6 @@ public sealed class TestLibvirt : IDisposable
         Directory.Delete(Folder, recursive: true);
     }
 }
+
+/// <summary>One whose QEMU may make background snapshots, though it is no root's.</summary>
+public sealed class SnapshotLibvirt() : TestLibvirt(maySnapshot: true);

@@ -26,7 +26,7 @@ public sealed partial class WatchdogTests
     {
         using var qemu = Guest();
         qemu.WaitForStamps();
-        using var victim = StartVictim(qemu.Target.ToString(), "600000");
+        using var victim = StartVictim(Victim.Verb, qemu.Target.ToString(), "600000");
         Assert.Equal("holding", victim.StandardOutput.ReadLine());
         Assert.False(qemu.IsRunning);
         var watchdogs = ChildrenOf(victim.Id);
@@ -45,7 +45,7 @@ public sealed partial class WatchdogTests
     {
         using var qemu = Guest();
         qemu.WaitForStamps();
-        using var victim = StartVictim(qemu.Target.ToString(), "1500");
+        using var victim = StartVictim(Victim.Verb, qemu.Target.ToString(), "1500");
         Assert.Equal("holding", victim.StandardOutput.ReadLine());
         Assert.Equal(0, Kill(victim.Id, SigStop));
         Assert.False(qemu.IsRunning);
@@ -61,7 +61,7 @@ public sealed partial class WatchdogTests
     {
         using var qemu = Guest();
         qemu.WaitForStamps();
-        using var victim = StartVictim(qemu.Target.ToString(), "600000");
+        using var victim = StartVictim(Victim.Verb, qemu.Target.ToString(), "600000");
         Assert.Equal("holding", victim.StandardOutput.ReadLine());
         var watchdog = Assert.Single(ChildrenOf(victim.Id));
         // Session is field 6 of /proc/PID/stat: a terminal signals its own session's foreground group only.
@@ -113,7 +113,7 @@ public sealed partial class WatchdogTests
     {
         var host = WatchdogHost.ThisProgram();
         var start = new ProcessStartInfo(host.Executable) { RedirectStandardOutput = true };
-        foreach (var argument in (string[])[.. host.Arguments, Victim.Verb, .. arguments])
+        foreach (var argument in (string[])[.. host.Arguments, .. arguments])
             start.ArgumentList.Add(argument);
         return Process.Start(start)!;
     }
@@ -131,7 +131,7 @@ public sealed partial class WatchdogTests
         return children;
     }
 
-    private static bool IsAlive(int pid) => StatField(pid, 3) is not (null or "Z");
+    internal static bool IsAlive(int pid) => StatField(pid, 3) is not (null or "Z");
 
     private static string CommandLine(int pid)
     {

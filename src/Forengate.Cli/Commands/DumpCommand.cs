@@ -13,6 +13,8 @@ internal static class DumpCommand
     public static Command Create(Shared shared)
     {
         var file = new Argument<string>("OUT.dmp") { Description = "The dump to write; - for standard output" };
+        var plan = new Option<bool>("--plan") { Description = "Only say how a live guest's memory would be taken, and why; OUT.dmp may be left out" };
+        file.Arity = ArgumentArity.ZeroOrOne;
         var comment = new Option<string?>("--comment") { Description = "The dump's comment (127 ASCII characters)", HelpName = "TEXT" };
         var kind = Shared.Choice<DumpKind>(
             "--type", "full: every page, zeros where there is none; bitmap: only the pages that there are, the honest form for damaged images; "
@@ -26,12 +28,25 @@ internal static class DumpCommand
         shared.AddTargetTo(command);
         command.Arguments.Add(file);
         command.Options.Add(shared.MaxPause);
+        command.Options.Add(plan);
+        command.Validators.Add(result =>
+        {
+            if (!result.GetValue(plan) && result.GetResult(file) is not { Tokens.Count: 1 })
+                result.AddError("Required argument missing: OUT.dmp, the dump to write.");
+        });
         command.Options.Add(kind);
         command.Options.Add(exclude);
         command.Options.Add(comment);
         command.Options.Add(shared.Output);
         command.SetAction(result => Run.Guarded(cancellation =>
         {
+            if (result.GetValue(plan))
+            {
+                var planned = CapturePlans.Of(result.GetRequiredValue(shared.Target), shared.TargetOptions(result), cancellation);
+                using var output = Console.OpenStandardOutput();
+                PlanText.Write(output, planned, result.GetValue(shared.Output));
+                return planned.Mode is null ? ExitCode.Failed : ExitCode.Done;
+            }
             using var progress = new ProgressLine();
             var outcome = DumpJob.Run(
                 result.GetRequiredValue(shared.Target), result.GetRequiredValue(file), shared.TargetOptions(result),

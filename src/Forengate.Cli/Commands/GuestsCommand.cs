@@ -11,7 +11,7 @@ internal static class GuestsCommand
     {
         var windows = new Option<bool>("--windows", "-w")
         {
-            Description = "Also look into running guests for their Windows version, without stopping them (libvirt marks a domain asked so as tainted: custom-monitor)",
+            Description = "Also look into running guests for their Windows version and how their memory would be taken, without stopping them (libvirt marks a domain asked so as tainted: custom-monitor)",
         };
         var command = new Command("guests", "Lists the guests of this host: name, state, memory, Windows version");
         command.Options.Add(windows);

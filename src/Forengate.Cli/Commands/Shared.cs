@@ -77,7 +77,7 @@ internal sealed class Shared(string formatOption = "--format")
     public Option<OutputFormat> Output { get; } = Choice<OutputFormat>("--output", "table, json, jsonl or csv", "-o");
 
     public Option<CaptureChoice> Consistency { get; } = Choice<CaptureChoice>(
-        "--consistency", "Live guests: auto and stop hold the guest still while it is read, live reads it running (torn reads possible)");
+        "--consistency", "Live guests: snapshot stops the guest for milliseconds, stop while it is read or copied, live not at all (torn reads possible); auto: the best there is");
 
     /// <summary>Only commands that copy a guest take it.</summary>
     public Option<int?> MaxPause { get; } = new("--max-pause")

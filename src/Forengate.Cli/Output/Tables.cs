@@ -54,6 +54,8 @@ internal static class Tables
         new("CPUS", "cpus", g => Cell.Number(g.Guest.VirtualCpus)),
         new("ID", "id", g => Cell.Number(g.Guest.Id)),
         new("WINDOWS", "windows", g => Cell.Text(g.Windows)),
+        new("PLAN", "plan", g => Cell.Text(g.Plan is { } plan ? PlanText.NameOf(plan.Mode) : null)),
+        new(null, "planReason", g => Cell.Text(g.Plan?.Reason)),
         new(null, "maxMemoryMiB", g => Cell.Number((long)(g.Guest.MaxMemory >> 20))),
         new(null, "uuid", g => Cell.Text(g.Guest.Uuid.ToString("D"))),
         new("TARGET", "target", g => Cell.Text(g.Guest.Target)),

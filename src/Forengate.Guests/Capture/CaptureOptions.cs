@@ -6,6 +6,14 @@ public enum CaptureMode
     /// <summary>The guest is stopped while its RAM is copied into memory made ready before, then runs on. Short stop, needs as much host memory as the guest has.</summary>
     StopAndCopy,
 
+    /// <summary>
+    /// QEMU's background snapshot: the guest stands still for milliseconds, whatever its size, and is slowed while its memory is sent. Needs as much host memory as the guest has.
+    /// </summary>
+    Snapshot,
+
+    /// <summary>A background snapshot where this QEMU, its rights, the guest's memory and devices and the host's free memory allow it; else stop and copy, and the reason is among the remarks.</summary>
+    Auto,
+
     /// <summary>The guest stands still as long as the view is open and is read in place. No copy, a stop of the caller's length.</summary>
     HoldStopped,
 
@@ -30,7 +38,7 @@ public sealed record CaptureOptions
     /// </summary>
     public TimeSpan? Deadline { get; init; }
 
-    /// <summary>Refuse a <see cref="CaptureMode.StopAndCopy"/> that is expected to keep the guest standing longer; null for no limit.</summary>
+    /// <summary>Refuse a <see cref="CaptureMode.StopAndCopy"/> or <see cref="CaptureMode.Snapshot"/> that is expected to keep the guest standing longer; null for no limit.</summary>
     public TimeSpan? MaxPause { get; init; }
 
     /// <summary>Threads that copy; 0 for one a core.</summary>

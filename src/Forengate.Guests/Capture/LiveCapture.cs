@@ -14,7 +14,7 @@ public static class LiveCapture
     private const int Attempts = 3;
 
     /// <summary>What the host must keep besides the copy.</summary>
-    private const ulong Reserve = 256 << 20;
+    internal const ulong Reserve = 256 << 20;
 
     /// <summary>
     /// Takes a view of a guest. A guest that already stands still is neither stopped nor continued, and is read in place whatever the mode. Whatever happens, a guest that was
@@ -40,6 +40,8 @@ public static class LiveCapture
                         : options.Mode switch
                         {
                             CaptureMode.Live => Live(target, session, ct),
+                            CaptureMode.Snapshot => Snapshot(target, session, options, progress, ct),
+                            CaptureMode.Auto => Best(target, session, options, progress, ct),
                             CaptureMode.HoldStopped => Hold(target, session, options, ct),
                             _ => Copy(target, session, options, progress, ct),
                         };
@@ -63,6 +65,54 @@ public static class LiveCapture
         {
             throw new GuestException(GuestFailure.MonitorFailed, $"{target}: {e.Message}", e);
         }
+    }
+
+    /// <summary>Says how a view would be taken with these options, and why; changes nothing.</summary>
+    /// <exception cref="GuestException">The guest can't be seen at all.</exception>
+    public static CapturePlan Plan(GuestTarget target, CaptureOptions options, CancellationToken ct)
+    {
+        ArgumentNullException.ThrowIfNull(target);
+        ArgumentNullException.ThrowIfNull(options);
+        try
+        {
+            using var session = GuestSession.Open(target, options.ConnectUri, ct);
+            return CapturePlanner.Make(target, session, options, ct);
+        }
+        catch (QmpRefusedException e)
+        {
+            throw new GuestException(GuestFailure.MonitorFailed, $"{target}: {e.Message}", e);
+        }
+    }
+
+    private static View? Snapshot(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    {
+        var plan = CapturePlanner.Make(target, session, options, ct);
+        return plan.Mode is null ? throw CapturePlanner.Impossible(plan) : SnapshotCapture.Take(target, session, options, progress, ct);
+    }
+
+    private static View? Best(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    {
+        var plan = CapturePlanner.Make(target, session, options, ct);
+        switch (plan.Mode)
+        {
+            case null:
+                throw CapturePlanner.Impossible(plan);
+            case CaptureMode.Snapshot:
+                try
+                {
+                    return SnapshotCapture.Take(target, session, options, progress, ct);
+                }
+                catch (GuestException e) when (e.InnerException is QmpRefusedException refused)
+                {
+                    // What can be seen from outside did not speak against it, and QEMU knows better.
+                    session.Remarks.Add($"the guest was stopped and copied: QEMU makes no background snapshot of it ({refused.Message})");
+                    break;
+                }
+            default:
+                session.Remarks.Add($"the guest was stopped and copied: {plan.Reason}");
+                break;
+        }
+        return Copy(target, session, options, progress, ct);
     }
 
     private static View Live(GuestTarget target, GuestSession session, CancellationToken ct)
@@ -126,7 +176,7 @@ public static class LiveCapture
         try
         {
             using var source = new LiveMemory(session.Map, session.Process, standing: false);
-            var expected = copy.ExpectedTime(source, session.Map);
+            var expected = CapturePlanner.ExpectedCopy(session);
             if (options.MaxPause is { } most && expected > most)
             {
                 throw new GuestException(

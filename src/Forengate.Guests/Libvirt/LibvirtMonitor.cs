@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 
 namespace Forengate.Guests;
@@ -86,7 +85,7 @@ public sealed class LibvirtMonitor : IGuestMonitor
         // Hazard (seen with 9.0.0): QEMU's DUMP_COMPLETED without a dump job of libvirt's own ends the daemon.
         if (command == "dump-guest-memory")
             throw new InvalidOperationException("dump-guest-memory must not go past libvirt");
-        return ReturnOf(command, Monitor(Line(command, arguments), human: false, ct));
+        return MonitorCommands.ReturnOf(Name, command, Monitor(MonitorCommands.Line(command, arguments), human: false, ct));
     }
 
     public void PassDescriptor(string name, int descriptor, CancellationToken ct)
@@ -96,30 +95,11 @@ public sealed class LibvirtMonitor : IGuestMonitor
         lock (_turn)
         {
             _tainted = true;
-            answer = LibvirtCall.Run("a monitor command", () => _domain.MonitorCommand(Line(Command, w => w.WriteString("fdname", name)), descriptor), ct);
+            answer = LibvirtCall.Run("a monitor command", () => _domain.MonitorCommand(MonitorCommands.Line(Command, w => w.WriteString("fdname", name)), descriptor), ct);
         }
         if (answer is null)
             throw new QmpRefusedException(Command, "this libvirt passes no descriptors to QEMU (8.2.0 and later do)");
-        ReturnOf(Command, answer);
-    }
-
-    /// <summary>libvirt numbers the command itself and refuses one that is numbered.</summary>
-    private static string Line(string command, Action<Utf8JsonWriter>? arguments) => Encoding.UTF8.GetString(QmpConnection.Encode(command, arguments, id: null)).TrimEnd('\n');
-
-    private JsonElement ReturnOf(string command, string answer)
-    {
-        try
-        {
-            using var document = JsonDocument.Parse(answer);
-            if (document.RootElement.ValueKind == JsonValueKind.Object && document.RootElement.TryGetProperty("return", out var result))
-                return result.Clone();
-            var reason = document.RootElement.TryGetObject("error", out var error) ? error.Text("desc") : null;
-            throw new QmpRefusedException(command, reason ?? "no reason given");
-        }
-        catch (JsonException e)
-        {
-            throw new GuestException(GuestFailure.MonitorFailed, $"{Name}: the answer to '{command}' is no JSON", e);
-        }
+        MonitorCommands.ReturnOf(Name, Command, answer);
     }
 
     public string Human(string commandLine, CancellationToken ct) => Monitor(commandLine, human: true, ct);

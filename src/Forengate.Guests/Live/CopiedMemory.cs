@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Forengate.Memory;
 
 namespace Forengate.Guests;
@@ -79,17 +78,6 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
             }
         }, ct);
         return !source.IsGone();
-    }
-
-    /// <summary>How long copying all RAM takes on this host, by trying it on a little. What the trial copied is overwritten by the copy.</summary>
-    public TimeSpan ExpectedTime(LiveMemory source, GuestMemoryMap map)
-    {
-        const ulong Trial = 64 << 20;
-        var section = map.Sections.MaxBy(s => s.Length);
-        var length = Math.Min(Math.Min(section.Length, Trial), _region.Length);
-        var started = Stopwatch.GetTimestamp();
-        source.ReadSection(section, 0, _region.Start, length);
-        return Stopwatch.GetElapsedTime(started) * ((double)map.Size / length);
     }
 
     private void CopyPart(LiveMemory source, in RamSection section, ulong offset, ulong target, ulong length)

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace Forengate.Guests;
@@ -6,6 +7,32 @@ namespace Forengate.Guests;
 internal static class MonitorCommands
 {
     public static RunState ParseState(JsonElement answer) => new(answer.Truth("running") ?? false, answer.Text("status") ?? "unknown");
+
+    /// <summary>What stands under "return" in an answer that libvirt hands over as text.</summary>
+    /// <exception cref="QmpRefusedException">QEMU refused the command.</exception>
+    /// <exception cref="GuestException">The answer is no JSON.</exception>
+    public static JsonElement ReturnOf(string monitor, string command, string answer)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(answer);
+            if (document.RootElement.ValueKind == JsonValueKind.Object && document.RootElement.TryGetProperty("return", out var result))
+                return result.Clone();
+            var reason = document.RootElement.TryGetObject("error", out var error) ? error.Text("desc") : null;
+            throw new QmpRefusedException(command, reason ?? "no reason given");
+        }
+        catch (JsonException e)
+        {
+            throw new GuestException(GuestFailure.MonitorFailed, $"{monitor}: the answer to '{command}' is no JSON", e);
+        }
+    }
+
+    /// <summary>A command as libvirt takes it: it numbers commands itself and refuses one that is numbered.</summary>
+    public static string Line(string command, Action<Utf8JsonWriter>? arguments) => Encoding.UTF8.GetString(QmpConnection.Encode(command, arguments, id: null)).TrimEnd('\n');
+
+    /// <summary>True while QEMU calls a migration, save or snapshot unfinished (qapi/migration.json, MigrationStatus).</summary>
+    public static bool IsAtWork(string? migrationStatus) =>
+        migrationStatus is "setup" or "active" or "device" or "pre-switchover" or "wait-unplug" or "postcopy-active" or "cancelling" or "colo";
 
     /// <summary>A QOM property as text; null where the object or the property does not exist.</summary>
     public static string? QomText(this IGuestMonitor monitor, string path, string property, CancellationToken ct)

@@ -101,7 +101,7 @@ internal sealed class GuestMemoryMap
                 GuestFailure.MemoryMap,
                 $"{monitor.Name}: QEMU says RAM 0x{section.Start:x} lies at 0x{start:x} in its process, which has nothing there; is the monitor another QEMU's?");
         }
-        return new RamSection(new PhysicalAddress(section.Start), section.Length, start, name);
+        return new RamSection(new PhysicalAddress(section.Start), section.Length, start, name) { Offset = section.Offset };
     }
 
     private static ulong HostAddress(IGuestMonitor monitor, ulong address, string name, CancellationToken ct)

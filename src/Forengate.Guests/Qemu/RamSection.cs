@@ -9,5 +9,8 @@ namespace Forengate.Guests;
 /// <param name="Block">Name of the RAM block.</param>
 internal readonly record struct RamSection(PhysicalAddress Start, ulong Length, ulong HostAddress, string Block)
 {
+    /// <summary>Of <see cref="Start"/> in the block.</summary>
+    public ulong Offset { get; init; }
+
     public PhysicalAddress End => Start + Length;
 }

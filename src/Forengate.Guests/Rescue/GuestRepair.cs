@@ -40,7 +40,7 @@ public static class GuestRepair
     {
         var report = new RepairReport(target.ToString(), pid);
         var migration = monitor.TryQmp("query-migrate", null, ct)?.Text("status") ?? "none";
-        if (migration is "setup" or "active" or "device" or "pre-switchover" or "wait-unplug" or "postcopy-active" or "colo")
+        if (MonitorCommands.IsAtWork(migration))
         {
             report.Found.Add($"a migration, save or snapshot is at work ({migration}): nothing was touched; wait for its end, or cancel it first and run this again");
             return report with { Busy = true };
@@ -83,7 +83,7 @@ public static class GuestRepair
         try
         {
             var (reading, writing) = SnapshotStream.MakePipe();
-            using var stream = SnapshotStream.Start(monitor, reading, writing, ct);
+            using var stream = SnapshotStream.Start(monitor, MigrationSettings.Read(monitor), reading, writing, ct);
             stream.Finish();
             report.Done.Add("made a snapshot and threw it away, so that QEMU can save and migrate the guest again");
             if (stream.Leftover is { } leftover)
@@ -103,7 +103,7 @@ public static class GuestRepair
         report.Found.Add($"the migration capability {MigrationSettings.Snapshot} is switched on, with which the next save or migration of the guest hangs");
         if (options.OnlyLook)
             return;
-        MigrationSettings.SetCapability(monitor, MigrationSettings.Snapshot, false, ct);
+        MigrationSettings.SetCapability((command, arguments) => monitor.Qmp(command, arguments, ct), MigrationSettings.Snapshot, false);
         report.Done.Add($"switched {MigrationSettings.Snapshot} off");
     }
 

@@ -1,6 +1,10 @@
+using System.Globalization;
 using System.Text.Json;
 
 namespace Forengate.Guests;
+
+/// <summary>Runs a QMP command and gives what stands under "return"; throws <see cref="QmpRefusedException"/> when QEMU refuses it.</summary>
+internal delegate JsonElement MonitorCall(string command, Action<Utf8JsonWriter>? arguments);
 
 /// <summary>
 /// QEMU's migration settings, changed for a background snapshot and put back afterwards: a capability left on makes the next save of the guest hang, a bandwidth left low makes the
@@ -9,6 +13,9 @@ namespace Forengate.Guests;
 internal sealed class MigrationSettings
 {
     public const string Snapshot = "background-snapshot";
+
+    /// <summary>Stands for what there is none of, in <see cref="ToMessage"/>.</summary>
+    private const string None = "-";
 
     /// <summary>Capabilities that QEMU refuses together with a background snapshot (migration/options.c, background-snapshot incompatibilities).</summary>
     private static readonly string[] s_incompatible =
@@ -20,38 +27,53 @@ internal sealed class MigrationSettings
     /// <summary>Bytes a second; far above any host's memory, and within what QEMU takes.</summary>
     private const long Unlimited = 1L << 42;
 
-    private readonly IGuestMonitor _monitor;
-    private readonly List<string> _switchedOff = [];
+    private readonly MonitorCall _monitor;
+    private readonly IReadOnlyList<string> _switchedOff;
     private readonly long? _bandwidth;
     private bool _restored;
 
-    private MigrationSettings(IGuestMonitor monitor, long? bandwidth)
+    private MigrationSettings(MonitorCall monitor, long? bandwidth, IReadOnlyList<string> switchedOff)
     {
         _monitor = monitor;
         _bandwidth = bandwidth;
+        _switchedOff = switchedOff;
     }
+
+    /// <summary>Looks at the settings and changes nothing.</summary>
+    /// <param name="monitor">For them all, now and later.</param>
+    /// <exception cref="QmpRefusedException">This QEMU can't make a background snapshot.</exception>
+    public static MigrationSettings Read(IGuestMonitor monitor)
+    {
+        JsonElement Call(string command, Action<Utf8JsonWriter>? arguments) => monitor.Qmp(command, arguments, CancellationToken.None);
+        var bandwidth = Call("query-migrate-parameters", null).Integer("max-bandwidth");
+        var on = Call("query-migrate-capabilities", null).Items().Where(item => item.Truth("state") == true).Select(item => item.Text("capability")).OfType<string>().ToHashSet();
+        return new MigrationSettings(Call, bandwidth, [.. s_incompatible.Where(on.Contains)]);
+    }
+
+    /// <summary>What another process needs to put them back: two words.</summary>
+    public string ToMessage() => string.Create(CultureInfo.InvariantCulture,
+        $"{_bandwidth?.ToString(CultureInfo.InvariantCulture) ?? None} {(_switchedOff.Count == 0 ? None : string.Join(',', _switchedOff))}");
+
+    /// <summary>The settings of which another process told.</summary>
+    public static MigrationSettings FromMessage(MonitorCall monitor, string bandwidth, string switchedOff) => new(
+        monitor,
+        long.TryParse(bandwidth, NumberStyles.None, CultureInfo.InvariantCulture, out var bytes) ? bytes : null,
+        switchedOff == None ? [] : [.. switchedOff.Split(',').Intersect(s_incompatible)]);
 
     /// <summary>Sets QEMU up for a background snapshot.</summary>
     /// <exception cref="QmpRefusedException">This QEMU, or this guest's memory, can't make one; everything is as it was.</exception>
-    public static MigrationSettings ForSnapshot(IGuestMonitor monitor, CancellationToken ct)
+    public void Apply()
     {
-        var bandwidth = monitor.Qmp("query-migrate-parameters", null, ct).Integer("max-bandwidth");
-        var settings = new MigrationSettings(monitor, bandwidth);
-        var on = monitor.Qmp("query-migrate-capabilities", null, ct).Items().Where(item => item.Truth("state") == true).Select(item => item.Text("capability")).OfType<string>().ToHashSet();
         try
         {
-            foreach (var name in s_incompatible.Where(on.Contains))
-            {
-                SetCapability(monitor, name, false, ct);
-                settings._switchedOff.Add(name);
-            }
-            SetCapability(monitor, Snapshot, true, ct);
-            SetBandwidth(monitor, Unlimited, ct);
-            return settings;
+            foreach (var name in _switchedOff)
+                SetCapability(_monitor, name, false);
+            SetCapability(_monitor, Snapshot, true);
+            SetBandwidth(Unlimited);
         }
         catch
         {
-            settings.Restore();
+            Restore();
             throw;
         }
     }
@@ -65,11 +87,11 @@ internal sealed class MigrationSettings
         _restored = true;
         try
         {
-            SetCapability(_monitor, Snapshot, false, CancellationToken.None);
+            SetCapability(_monitor, Snapshot, false);
             foreach (var name in _switchedOff)
-                SetCapability(_monitor, name, true, CancellationToken.None);
+                SetCapability(_monitor, name, true);
             if (_bandwidth is { } bandwidth)
-                SetBandwidth(_monitor, bandwidth, CancellationToken.None);
+                SetBandwidth(bandwidth);
             return null;
         }
         catch (Exception e) when (e is IOException or QmpRefusedException)
@@ -78,7 +100,7 @@ internal sealed class MigrationSettings
         }
     }
 
-    public static void SetCapability(IGuestMonitor monitor, string name, bool state, CancellationToken ct) => monitor.Qmp("migrate-set-capabilities", writer =>
+    public static void SetCapability(MonitorCall monitor, string name, bool state) => monitor("migrate-set-capabilities", writer =>
     {
         writer.WriteStartArray("capabilities");
         writer.WriteStartObject();
@@ -86,7 +108,7 @@ internal sealed class MigrationSettings
         writer.WriteBoolean("state", state);
         writer.WriteEndObject();
         writer.WriteEndArray();
-    }, ct);
+    });
 
-    private static void SetBandwidth(IGuestMonitor monitor, long bytes, CancellationToken ct) => monitor.Qmp("migrate-set-parameters", writer => writer.WriteNumber("max-bandwidth", bytes), ct);
+    private void SetBandwidth(long bytes) => _monitor("migrate-set-parameters", writer => writer.WriteNumber("max-bandwidth", bytes));
 }

@@ -9,7 +9,8 @@ namespace Forengate.Guests;
 /// </summary>
 internal sealed unsafe class SnapshotStream : Stream
 {
-    private const string FileName = "forengate-snapshot";
+    /// <summary>What QEMU knows the pipe's writing end by.</summary>
+    public const string FileName = "forengate-snapshot";
 
     /// <summary>A pipe of 1 MiB, the most that an unprivileged process may have: fewer switches between QEMU and us.</summary>
     private const int PipeBytes = 1 << 20;
@@ -17,10 +18,15 @@ internal sealed unsafe class SnapshotStream : Stream
     private const int PollMilliseconds = 100;
     private static readonly TimeSpan s_end = TimeSpan.FromSeconds(30);
 
+    /// <summary>A snapshot that sends nothing for so long is stuck: two were seen so, at their very beginning, and never again.</summary>
+    private static readonly TimeSpan s_silence = TimeSpan.FromSeconds(30);
+
     private readonly IGuestMonitor _monitor;
     private readonly MigrationSettings _settings;
     private readonly Descriptor _reading;
     private readonly CancellationToken _cancellation;
+    private long _heard = Environment.TickCount64;
+    private bool _stuck;
     private bool _ended;
     private bool _closed;
 
@@ -31,6 +37,12 @@ internal sealed unsafe class SnapshotStream : Stream
         _reading = reading;
         _cancellation = cancellation;
     }
+
+    /// <summary>Called at least ten times a second while the stream is read: tells the watchdog that somebody does.</summary>
+    private Action? OnTurn { get; init; }
+
+    /// <summary>Bytes read so far.</summary>
+    public long BytesRead { get; private set; }
 
     /// <summary>QEMU's word when the stream ended too early; null while all is well.</summary>
     public string? Failure { get; private set; }
@@ -66,26 +78,30 @@ internal sealed unsafe class SnapshotStream : Stream
 
     /// <summary>Starts a snapshot.</summary>
     /// <param name="monitor">The guest's monitor.</param>
+    /// <param name="settings">Changed for the snapshot, and put back at its end.</param>
     /// <param name="reading">Reading end of the pipe; owned by the stream from now on.</param>
     /// <param name="writing">Writing end; passed to QEMU and closed here, so that the stream ends when QEMU is done.</param>
     /// <param name="cancellation">Ends reads with an exception; the snapshot itself goes on to its end.</param>
+    /// <param name="onTurn">Called at least ten times a second while the stream is read, and between the steps of its beginning: tells the watchdog that somebody is there.</param>
     /// <exception cref="QmpRefusedException">This QEMU or this guest can't make one; everything is as it was.</exception>
-    public static SnapshotStream Start(IGuestMonitor monitor, Descriptor reading, Descriptor writing, CancellationToken cancellation)
+    public static SnapshotStream Start(IGuestMonitor monitor, MigrationSettings settings, Descriptor reading, Descriptor writing, CancellationToken cancellation, Action? onTurn = null)
     {
-        MigrationSettings? settings = null;
+        cancellation.ThrowIfCancellationRequested();
         try
         {
-            settings = MigrationSettings.ForSnapshot(monitor, cancellation);
-            monitor.PassDescriptor(FileName, writing.Number, cancellation);
-            monitor.Qmp("migrate", writer => writer.WriteString("uri", "fd:" + FileName), cancellation);
+            // Nothing of this is given up in the middle: a command whose answer nobody waited for may yet be done.
+            settings.Apply();
+            onTurn?.Invoke();
+            monitor.PassDescriptor(FileName, writing.Number, CancellationToken.None);
+            monitor.Qmp("migrate", writer => writer.WriteString("uri", "fd:" + FileName), CancellationToken.None);
             writing.Dispose();
-            return new SnapshotStream(monitor, settings, reading, cancellation);
+            return new SnapshotStream(monitor, settings, reading, cancellation) { OnTurn = onTurn };
         }
         catch
         {
             writing.Dispose();
             reading.Dispose();
-            settings?.Restore();
+            settings.Restore();
             throw;
         }
     }
@@ -141,9 +157,13 @@ internal sealed unsafe class SnapshotStream : Stream
             _ = TryRead(buffer);
         try
         {
+            if (_stuck)
+                _monitor.Qmp("migrate_cancel", null, CancellationToken.None);
             Failure = AwaitEnd();
+            if (_stuck)
+                Failure = string.Create(CultureInfo.InvariantCulture, $"it sent nothing for {s_silence.TotalSeconds:0} s and was cancelled");
         }
-        catch (IOException e)
+        catch (Exception e) when (e is IOException or QmpRefusedException)
         {
             Failure = e.Message;
         }
@@ -154,14 +174,25 @@ internal sealed unsafe class SnapshotStream : Stream
     /// <summary>Bytes read, 0 at the end, -1 when there is nothing yet.</summary>
     private int TryRead(Span<byte> buffer)
     {
+        OnTurn?.Invoke();
         var poll = new LinuxNative.PollDescriptor { Descriptor = _reading.Number, Events = LinuxNative.POLLIN };
         if (LinuxNative.Poll(&poll, 1, PollMilliseconds) <= 0)
-            return -1;
+        {
+            if (Environment.TickCount64 - _heard < s_silence.TotalMilliseconds)
+                return -1;
+            _stuck = true;
+            _ended = true;
+            return 0;
+        }
         fixed (byte* start = buffer)
         {
             var got = LinuxNative.Read(_reading.Number, start, (nuint)buffer.Length);
             if (got > 0)
+            {
+                _heard = Environment.TickCount64;
+                BytesRead += got;
                 return (int)got;
+            }
             if (got < 0 && Marshal.GetLastPInvokeError() is LinuxNative.EINTR or LinuxNative.EAGAIN)
                 return -1;
         }
@@ -175,6 +206,7 @@ internal sealed unsafe class SnapshotStream : Stream
         var until = Environment.TickCount64 + (long)s_end.TotalMilliseconds;
         for (; ; Thread.Sleep(5))
         {
+            OnTurn?.Invoke();
             var answer = _monitor.Qmp("query-migrate", null, CancellationToken.None);
             var status = answer.Text("status") ?? "none";
             if (status == "completed")

@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Forengate.Guests;
 
 /// <summary>The watchdog's way to a guest, opened before the guest is stopped.</summary>
@@ -11,6 +13,11 @@ internal abstract class GuestRescue : IDisposable
     /// <param name="hungParent">Forengate's process when it lives but hangs; 0 otherwise.</param>
     /// <returns>Null, or why it failed.</returns>
     public abstract string? Continue(int hungParent);
+
+    /// <summary>Runs a QMP command; tries until it is answered, the guest is gone, or half a minute is over.</summary>
+    /// <exception cref="QmpRefusedException">QEMU refused it.</exception>
+    /// <exception cref="GuestException"><see cref="GuestFailure.Vanished"/>: QEMU has ended; else: it did not answer.</exception>
+    public abstract JsonElement Ask(string command, Action<Utf8JsonWriter>? arguments);
 
     public void Dispose()
     {

@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace Forengate.Guests;
 
 /// <summary>Resumes a domain over a libvirt connection of the watchdog's own.</summary>
@@ -68,6 +70,40 @@ internal sealed class LibvirtRescue : GuestRescue
                 Thread.Sleep(200);
                 TryReconnect();
             }
+        }
+    }
+
+    public override JsonElement Ask(string command, Action<Utf8JsonWriter>? arguments)
+    {
+        var until = Environment.TickCount64 + (long)s_whole.TotalMilliseconds;
+        for (; ; )
+        {
+            try
+            {
+                var answer = LibvirtCall.Run("a monitor command", () => _domain.MonitorCommand(MonitorCommands.Line(command, arguments), human: false), CancellationToken.None);
+                return MonitorCommands.ReturnOf(_name, command, answer);
+            }
+            catch (GuestException e)
+            {
+                if (IsOff())
+                    throw new GuestException(GuestFailure.Vanished, $"{_name} is off", e);
+                if (Environment.TickCount64 >= until)
+                    throw;
+                Thread.Sleep(200);
+                TryReconnect();
+            }
+        }
+    }
+
+    private bool IsOff()
+    {
+        try
+        {
+            return LibvirtCall.Run("asking for the state", _domain.TryDescribe, CancellationToken.None)?.State == GuestState.ShutOff;
+        }
+        catch (GuestException)
+        {
+            return false;
         }
     }
 

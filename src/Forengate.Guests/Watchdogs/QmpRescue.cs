@@ -1,47 +1,84 @@
-using System.Text;
 using System.Text.Json;
 
 namespace Forengate.Guests;
 
 /// <summary>
-/// Says <c>cont</c> on the very connection that Forengate used: QEMU takes one client a monitor, and the descriptor outlives the process that opened it. A command that was
-/// only half sent is ended first.
+/// Says <c>cont</c> (or what else is needed) on the very connection that Forengate used: QEMU takes one client a monitor, and the descriptor outlives the process that opened it. A
+/// command that was only half sent is ended first.
 /// </summary>
 internal sealed unsafe class QmpRescue(Descriptor socket) : GuestRescue
 {
     private const int Attempts = 30;
     private const int MostPending = 64 << 20;
 
+    /// <summary>Numbers of our commands begin here: Forengate's own begin with 1.</summary>
+    private const long FirstId = 1L << 40;
+
     private readonly List<byte> _pending = [];
+    private long _nextId = FirstId;
+    private bool _unheard;
+
+    private enum Verdict
+    {
+        Done,
+        Refused,
+        Silent,
+        Gone,
+    }
 
     public override string? Continue(int hungParent)
     {
         var failure = "QEMU did not answer";
         for (var attempt = 0; attempt < Attempts; attempt++)
         {
-            // A newline ends a whole command; 0xFF is in no JSON and resets QEMU's parser in the middle of one.
-            ReadOnlySpan<byte> end = attempt == 0 ? "\n"u8 : [0xFF, (byte)'\n'];
-            var id = $"forengate-watchdog-{attempt}";
-            byte[] command = [.. end, .. Encoding.ASCII.GetBytes($$"""{"execute":"cont","id":"{{id}}"}"""), (byte)'\n'];
-            if (!Send(command))
-                return null;
-            switch (Await(id, out var reason))
+            switch (Try("cont", null, out _, out var reason))
             {
-                case true:
+                case Verdict.Done or Verdict.Gone:
+                    // A connection that ended means that QEMU did, and no guest stands still.
                     return null;
-                case null when reason is null:
-                    // The connection ended: so did QEMU, and no guest stands still.
-                    return null;
-                case null:
-                    failure = reason;
-                    break;
-                default:
+                case Verdict.Refused:
                     failure = reason ?? failure;
                     Thread.Sleep(50);
+                    break;
+                default:
                     break;
             }
         }
         return failure;
+    }
+
+    public override JsonElement Ask(string command, Action<Utf8JsonWriter>? arguments)
+    {
+        for (var attempt = 0; attempt < Attempts; attempt++)
+        {
+            switch (Try(command, arguments, out var result, out var reason))
+            {
+                case Verdict.Done:
+                    return result;
+                case Verdict.Gone:
+                    throw new GuestException(GuestFailure.Vanished, "QEMU has ended");
+                case Verdict.Refused:
+                    throw new QmpRefusedException(command, reason ?? "no reason given");
+                default:
+                    break;
+            }
+        }
+        throw new GuestException(GuestFailure.MonitorFailed, $"QEMU did not answer '{command}'");
+    }
+
+    private Verdict Try(string command, Action<Utf8JsonWriter>? arguments, out JsonElement result, out string? reason)
+    {
+        // A newline ends a whole command; 0xFF is in no JSON and resets QEMU's parser in the middle of one.
+        ReadOnlySpan<byte> end = _unheard ? [0xFF, (byte)'\n'] : "\n"u8;
+        var id = _nextId++;
+        result = default;
+        reason = null;
+        if (!Send([.. end, .. QmpConnection.Encode(command, arguments, id)]))
+            return Verdict.Gone;
+        var verdict = Await(id, out result, out reason);
+        // Once it was understood, nothing half sent is before us any more.
+        _unheard = verdict == Verdict.Silent;
+        return verdict;
     }
 
     private bool Send(byte[] bytes)
@@ -51,9 +88,9 @@ internal sealed unsafe class QmpRescue(Descriptor socket) : GuestRescue
             return LinuxNative.Send(socket.Number, start, (nuint)bytes.Length, NoSignal) == bytes.Length;
     }
 
-    /// <summary>True when done, false when refused or unanswered, null without a reason when the connection ended.</summary>
-    private bool? Await(string id, out string? reason)
+    private Verdict Await(long id, out JsonElement result, out string? reason)
     {
+        result = default;
         reason = null;
         var until = Environment.TickCount64 + 1000;
         Span<byte> buffer = stackalloc byte[4096];
@@ -61,15 +98,12 @@ internal sealed unsafe class QmpRescue(Descriptor socket) : GuestRescue
         {
             while (TakeLine() is { } line)
             {
-                if (Judge(line, id, out reason) is { } verdict)
+                if (Judge(line, id, out result, out reason) is { } verdict)
                     return verdict;
             }
             var left = (int)(until - Environment.TickCount64);
             if (left <= 0)
-            {
-                reason = "QEMU did not answer";
-                return false;
-            }
+                return Verdict.Silent;
             var poll = new LinuxNative.PollDescriptor { Descriptor = socket.Number, Events = LinuxNative.POLLIN };
             if (LinuxNative.Poll(&poll, 1, left) <= 0)
                 continue;
@@ -78,7 +112,7 @@ internal sealed unsafe class QmpRescue(Descriptor socket) : GuestRescue
             if (got == -1)
                 continue;
             if (got <= 0)
-                return null;
+                return Verdict.Gone;
             if (_pending.Count < MostPending)
                 _pending.AddRange(buffer[..got]);
         }
@@ -94,21 +128,24 @@ internal sealed unsafe class QmpRescue(Descriptor socket) : GuestRescue
         return line;
     }
 
-    private static bool? Judge(byte[] line, string id, out string? reason)
+    private static Verdict? Judge(byte[] line, long id, out JsonElement result, out string? reason)
     {
+        result = default;
         reason = null;
         try
         {
             using var document = JsonDocument.Parse(line);
             var root = document.RootElement;
-            if (root.Text("id") != id)
+            if (root.Integer("id") != id)
                 return null;
             if (root.TryGetObject("error", out var error))
             {
                 reason = error.Text("desc") ?? "refused";
-                return false;
+                return Verdict.Refused;
             }
-            return true;
+            if (root.TryGetProperty("return", out var value))
+                result = value.Clone();
+            return Verdict.Done;
         }
         catch (JsonException)
         {

@@ -23,6 +23,7 @@ public static unsafe class Watchdog
         var parent = 0;
         GuestTarget? target = null;
         string? uri = null;
+        var (qemu, stream) = (0, -1);
         for (var i = 0; i + 1 < arguments.Length; i += 2)
         {
             switch (arguments[i])
@@ -32,6 +33,12 @@ public static unsafe class Watchdog
                     break;
                 case WatchdogMessages.TargetOption:
                     _ = GuestTarget.TryParse(arguments[i + 1], out target);
+                    break;
+                case WatchdogMessages.QemuOption:
+                    _ = int.TryParse(arguments[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out qemu);
+                    break;
+                case WatchdogMessages.StreamOption:
+                    _ = int.TryParse(arguments[i + 1], NumberStyles.None, CultureInfo.InvariantCulture, out stream);
                     break;
                 case WatchdogMessages.UriOption:
                     uri = arguments[i + 1];
@@ -47,7 +54,7 @@ public static unsafe class Watchdog
         }
         try
         {
-            return Run(parent, target, uri);
+            return Run(parent, target, uri, qemu, stream);
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException)
         {
@@ -56,7 +63,7 @@ public static unsafe class Watchdog
         }
     }
 
-    private static int Run(int parent, GuestTarget target, string? uri)
+    private static int Run(int parent, GuestTarget target, string? uri, int qemu, int stream)
     {
         using var control = new ControlSocket(new Descriptor(WatchdogMessages.ControlDescriptor));
         using var parentIdentity = new Descriptor(LinuxNative.OpenProcess(parent));
@@ -73,8 +80,11 @@ public static unsafe class Watchdog
         using var rescue = GuestRescue.Prepare(target, uri);
         if (LinuxNative.ParentProcess() != parent)
             return 0;
+        using var pipe = new Descriptor(stream);
         control.Send(WatchdogMessages.Ready);
         long? deadline = null;
+        MigrationSettings? snapshot = null;
+        var patience = 0L;
         for (; ; )
         {
             switch (control.Receive(Wait(deadline))?.Split(' '))
@@ -83,8 +93,18 @@ public static unsafe class Watchdog
                     deadline = Environment.TickCount64 + (long.TryParse(milliseconds, NumberStyles.None, CultureInfo.InvariantCulture, out var wait) ? wait : 0);
                     control.Send(WatchdogMessages.Armed);
                     break;
+                case [WatchdogMessages.Snapshot, var milliseconds, var bandwidth, var switchedOff]:
+                    patience = long.TryParse(milliseconds, NumberStyles.None, CultureInfo.InvariantCulture, out var most) ? most : 0;
+                    deadline = Environment.TickCount64 + patience;
+                    snapshot = MigrationSettings.FromMessage(rescue.Ask, bandwidth, switchedOff);
+                    control.Send(WatchdogMessages.Armed);
+                    break;
+                case [WatchdogMessages.Reading] when snapshot is not null && deadline is not null:
+                    deadline = Environment.TickCount64 + patience;
+                    break;
                 case [WatchdogMessages.Resumed]:
                     deadline = null;
+                    snapshot = null;
                     control.Send(WatchdogMessages.Disarmed);
                     break;
                 case [WatchdogMessages.Bye]:
@@ -96,7 +116,16 @@ public static unsafe class Watchdog
                     var late = deadline is { } d && Environment.TickCount64 >= d;
                     if (deadline is null && (ended || Volatile.Read(ref terminated)))
                         return 0;
-                    if (deadline is not null && (ended || late || Volatile.Read(ref terminated)))
+                    if (deadline is not null && snapshot is not null && (ended || late))
+                    {
+                        // Asked to end, it stays: two that read one stream would spoil it, none would stop the guest.
+                        // One that hangs is ended first: it might wake up and begin what is being ended here.
+                        if (!HasEnded(parentIdentity))
+                            _ = LinuxNative.Kill(parent, LinuxNative.SIGKILL);
+                        var failure = SnapshotRescue.Run(rescue, pipe, snapshot, qemu);
+                        return Report(control, target, failure, late ? "forengate did not read its snapshot" : "forengate ended during a snapshot", "ended the snapshot of");
+                    }
+                    if (deadline is not null && snapshot is null && (ended || late || Volatile.Read(ref terminated)))
                     {
                         return Act(control, rescue, parent, parentIdentity, target, late);
                     }
@@ -115,13 +144,18 @@ public static unsafe class Watchdog
         var failure = rescue.Continue(late && !HasEnded(parentIdentity) ? parent : 0);
         // A killed process loses its sockets before it is gone: only now is it sure which of the two it was.
         var reason = HasEnded(parentIdentity) ? "forengate ended while the guest was stopped" : late ? "the deadline passed" : "forengate handed over";
+        return Report(control, target, failure, reason, "continued");
+    }
+
+    private static int Report(ControlSocket control, GuestTarget target, string? failure, string reason, string done)
+    {
         if (failure is null)
             control.Send(string.Create(CultureInfo.InvariantCulture, $"{WatchdogMessages.Continued} {Stopwatch.GetTimestamp()}"));
         else
             control.Send(WatchdogMessages.Failed);
         Console.Error.WriteLine(failure is null
-            ? $"forengate: watchdog: continued {target}: {reason}"
-            : $"forengate: watchdog: could not continue {target} ({reason}): {failure}; do it by hand (virsh resume, or cont on its monitor)");
+            ? $"forengate: watchdog: {done} {target}: {reason}"
+            : $"forengate: watchdog: could not help {target} ({reason}): {failure}; run forengate rescue --resume, or do it by hand (virsh resume, or cont on its monitor)");
         return failure is null ? 0 : 1;
     }
 

@@ -10,9 +10,13 @@ internal sealed unsafe class WatchdogLease : IDisposable
     private static readonly TimeSpan s_answer = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_rescue = TimeSpan.FromSeconds(30);
 
+    /// <summary>A guest that writes memory stands still when nobody reads its snapshot: not for long.</summary>
+    internal static readonly TimeSpan SnapshotPatience = TimeSpan.FromSeconds(3);
+
     private readonly ControlSocket _control;
     private readonly int _process;
     private bool _reaped;
+    private long _said;
 
     private WatchdogLease(ControlSocket control, int process)
     {
@@ -24,8 +28,11 @@ internal sealed unsafe class WatchdogLease : IDisposable
     public long? ContinuedAt { get; private set; }
 
     /// <summary>Starts the watchdog and waits until it is ready to act.</summary>
+    /// <param name="host">The program.</param>
+    /// <param name="monitor">The guest's.</param>
+    /// <param name="snapshot">For a snapshot: the pipe's reading end, which stays ours too, and the number of QEMU's process.</param>
     /// <exception cref="GuestException">It could not be started; nothing was stopped.</exception>
-    public static WatchdogLease Start(WatchdogHost host, IGuestMonitor monitor)
+    public static WatchdogLease Start(WatchdogHost host, IGuestMonitor monitor, (Descriptor Reading, int Qemu)? snapshot = null)
     {
         Descriptor? other = null;
         ControlSocket? control = null;
@@ -52,6 +59,12 @@ internal sealed unsafe class WatchdogLease : IDisposable
             {
                 throw new GuestException(GuestFailure.Watchdog, $"{monitor.Name}: there is no watchdog for this kind of monitor, so the guest was not stopped");
             }
+            if (snapshot is { } given)
+            {
+                arguments.AddRange([WatchdogMessages.QemuOption, given.Qemu.ToString(CultureInfo.InvariantCulture)]);
+                arguments.AddRange([WatchdogMessages.StreamOption, (WatchdogMessages.ControlDescriptor + descriptors.Count).ToString(CultureInfo.InvariantCulture)]);
+                descriptors.Add(given.Reading.Number);
+            }
             var lease = new WatchdogLease(control, ChildProcess.Start(host.Executable, arguments, descriptors));
             other.Dispose();
             var answer = control.Receive(s_start);
@@ -74,6 +87,26 @@ internal sealed unsafe class WatchdogLease : IDisposable
         var milliseconds = Math.Clamp((long)deadline.TotalMilliseconds, 1, int.MaxValue);
         if (!_control.Send(string.Create(CultureInfo.InvariantCulture, $"{WatchdogMessages.Stopping} {milliseconds}")) || _control.Receive(s_answer) != WatchdogMessages.Armed)
             throw new GuestException(GuestFailure.Watchdog, "the watchdog did not answer, so the guest was not stopped");
+    }
+
+    /// <summary>From now on the watchdog reads the snapshot to its end, and puts QEMU's settings back, when nobody says <see cref="Reading"/> any more.</summary>
+    public void ArmSnapshot(MigrationSettings settings)
+    {
+        if (!_control.Send(string.Create(CultureInfo.InvariantCulture, $"{WatchdogMessages.Snapshot} {SnapshotPatience.TotalMilliseconds:0} {settings.ToMessage()}"))
+            || _control.Receive(s_answer) != WatchdogMessages.Armed)
+        {
+            throw new GuestException(GuestFailure.Watchdog, "the watchdog did not answer, so no snapshot was begun");
+        }
+    }
+
+    /// <summary>The snapshot is being read. May be said as often as one likes.</summary>
+    public void Reading()
+    {
+        var now = Environment.TickCount64;
+        if (now - _said < SnapshotPatience.TotalMilliseconds / 10)
+            return;
+        _said = now;
+        _control.Send(WatchdogMessages.Reading);
     }
 
     /// <summary>The guest runs again by our hand. Returns false when the watchdog had continued it before.</summary>

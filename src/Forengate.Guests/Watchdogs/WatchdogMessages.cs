@@ -14,6 +14,16 @@ internal static class WatchdogMessages
     // To the watchdog.
     /// <summary>The guest is about to be stopped; followed by the deadline in milliseconds.</summary>
     public const string Stopping = "stopping";
+
+    /// <summary>
+    /// A background snapshot is about to begin; followed by the milliseconds after which nobody reads it any more if "reading" was not said, and by <see cref="MigrationSettings.ToMessage"/>.
+    /// </summary>
+    public const string Snapshot = "snapshot";
+
+    /// <summary>Somebody reads the snapshot.</summary>
+    public const string Reading = "reading";
+
+    /// <summary>The guest runs again, or the snapshot is at its end and its settings are put back.</summary>
     public const string Resumed = "resumed";
     public const string Bye = "bye";
 
@@ -21,6 +31,12 @@ internal static class WatchdogMessages
     public const string ParentOption = "--parent";
     public const string TargetOption = "--target";
     public const string UriOption = "--connect";
+
+    /// <summary>The number of QEMU's process.</summary>
+    public const string QemuOption = "--qemu";
+
+    /// <summary>Descriptor, in the watchdog, of the reading end of the pipe that a snapshot comes through.</summary>
+    public const string StreamOption = "--stream";
 
     /// <summary>Descriptor of the control socket in the watchdog.</summary>
     public const int ControlDescriptor = 3;

@@ -18,7 +18,7 @@ public sealed class LiveGuestTests
         using var twin = StartLarge();
         using var monitor = twin.Machine.OpenMonitor();
         var folder = TwinFolders.New();
-        using var program = ForengateProgram.Start("dump", twin.Target, Path.Combine(folder, "out.dmp"));
+        using var program = ForengateProgram.Start("dump", twin.Target, Path.Combine(folder, "out.dmp"), "--consistency", "stop");
         FreezeWhileGuestStandsStill(monitor, program);
         program.SendKill();
         program.End();
@@ -32,7 +32,7 @@ public sealed class LiveGuestTests
         using var twin = StartLarge();
         using var monitor = twin.Machine.OpenMonitor();
         var folder = TwinFolders.New();
-        using var program = ForengateProgram.Start("dump", twin.Target, Path.Combine(folder, "out.dmp"));
+        using var program = ForengateProgram.Start("dump", twin.Target, Path.Combine(folder, "out.dmp"), "--consistency", "stop");
         FreezeWhileGuestStandsStill(monitor, program);
         program.SendInterrupt();
         program.SendContinue();
@@ -61,7 +61,7 @@ public sealed class LiveGuestTests
         using var twin = StartLarge();
         using var monitor = twin.Machine.OpenMonitor();
         var folder = TwinFolders.New();
-        using var program = ForengateProgram.Start("dump", twin.Target, Path.Combine(folder, "out.dmp"));
+        using var program = ForengateProgram.Start("dump", twin.Target, Path.Combine(folder, "out.dmp"), "--consistency", "stop");
         FreezeWhileGuestStandsStill(monitor, program);
         twin.Machine.Stop();
         program.SendContinue();
@@ -135,6 +135,20 @@ public sealed class LiveGuestTests
         ForengateProgram.Run("check", piped).Done();
         Assert.Equal(Kernel(twin.Target), Kernel(piped));
         Directory.Delete(Path.GetDirectoryName(file)!, recursive: true);
+    }
+
+    [Fact]
+    public void A_plan_is_told_and_changes_nothing()
+    {
+        using var twin = TwinGuest.Start(TwinImages.Get("--build", "19041", "--memory", "128", "--cpus", "2", "--cpu-modes", "mixed"));
+        using var monitor = twin.Machine.OpenMonitor();
+        var plan = ForengateProgram.Run("dump", twin.Target, "--plan", "--output", "json").Done().Json;
+        Assert.Equal(3, plan.GetProperty("ways").GetArrayLength());
+        Assert.NotEmpty(plan.GetProperty("reason").GetString()!);
+        Assert.Contains("nothing was changed", ForengateProgram.Run("dump", twin.Target, "--plan").Done().Output, StringComparison.Ordinal);
+        Assert.Null(monitor.WaitFor("STOP", TimeSpan.FromMilliseconds(1)));
+        Assert.Equal(1, ForengateProgram.Run("dump", twin.Target, "--plan", "--max-pause", "1", "--consistency", "stop").ExitCode);
+        Assert.Equal(2, ForengateProgram.Run("dump", twin.Target).ExitCode);
     }
 
     private static string Kernel(string target) => ForengateProgram.Run("info", target, "--output", "json").Done().Json.GetProperty("windows").GetProperty("kernelBase").GetString()!;

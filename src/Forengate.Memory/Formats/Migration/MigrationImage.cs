@@ -113,6 +113,12 @@ internal static class MigrationImage
     /// <summary>Places RAM: by the user's word, by QEMU's own tables, by the machine type's rule; where only the rule is left, by the split that the CPUs' page tables fit.</summary>
     private static RamPlacement Place(MigrationStream stream, MigrationBytes bytes, IReadOnlyList<CpuState> cpus, MigrationSource source, ImageOpenOptions options)
     {
+        if (source.Parts.Count != 0)
+        {
+            var known = new RamPlacement(stream, acpi: null);
+            known.Place(source.Parts, "QEMU's own memory map");
+            return known;
+        }
         var placement = new RamPlacement(stream, ReadAcpi(stream, bytes));
         if (options.RawLowSize is { } asked)
         {

@@ -27,6 +27,9 @@ internal sealed record MigrationSource
     /// <summary>Blocks whose place is known from elsewhere.</summary>
     public IReadOnlyList<KnownPlace> Places { get; init; } = [];
 
+    /// <summary>Where all of RAM lies, by the word of the QEMU that sends the stream; empty: it follows from the stream.</summary>
+    public IReadOnlyList<RamPart> Parts { get; init; } = [];
+
     public IReadOnlyList<string> Remarks { get; init; } = [];
 
     public IReadOnlyList<string> Damage { get; init; } = [];

@@ -87,6 +87,31 @@ internal sealed class RamPlacement
         DropOverlaps();
     }
 
+    /// <summary>Places RAM where somebody knows every part of it to lie.</summary>
+    /// <param name="parts">All of RAM. What the stream has no block for is missing from memory, and said to be.</param>
+    /// <param name="how">How it is known.</param>
+    public void Place(IReadOnlyList<RamPart> parts, string how)
+    {
+        _segments.Clear();
+        Remarks.Clear();
+        foreach (var part in parts)
+        {
+            var block = _stream.Blocks.Find(block => block.Name == part.Block) ?? _stream.Blocks.Find(block => IsNamed(block.Name, part.Block));
+            if (block is null || part.Offset >= block.Length)
+            {
+                Remarks.Add($"the stream has no RAM block '{part.Block}', which lies at {part.Range}: that memory is missing");
+                continue;
+            }
+            var length = Math.Min(part.Range.Length, block.Length - part.Offset);
+            if (length < part.Range.Length)
+                Remarks.Add($"the stream's RAM block '{part.Block}' ends before {part.Range} does: 0x{part.Range.Length - length:x} bytes are missing");
+            Add(block, part.Offset, part.Range.Start.Value, length);
+            _how[block] = how;
+        }
+        _segments.Sort((left, right) => left.Range.Start.CompareTo(right.Range.Start));
+        DropOverlaps();
+    }
+
     /// <summary>Every block of the stream with its place.</summary>
     public IReadOnlyList<RamBlock> Blocks() =>
     [

@@ -1,0 +1,26 @@
+namespace Forengate.Guests;
+
+/// <summary>How a view of a guest would be taken, and why.</summary>
+/// <param name="Target">The guest.</param>
+/// <param name="Mode">What would be done; null when none of what is allowed can be.</param>
+/// <param name="Reason">Why this way: one line.</param>
+/// <param name="Ways">All ways there are, best first.</param>
+/// <param name="Facts">What was learned of the guest and its host, a line each.</param>
+public sealed record CapturePlan(string Target, CaptureMode? Mode, string Reason, IReadOnlyList<PlannedWay> Ways, IReadOnlyList<string> Facts);
+
+/// <summary>One way to take a view, as it looks for one guest.</summary>
+/// <param name="Mode">Which.</param>
+/// <param name="Obstacle">What speaks against it, with what would allow it; null when nothing does.</param>
+/// <param name="Failure">The kind of obstacle.</param>
+/// <param name="Pause">How long the guest is expected to stand still; null where it does as long as it is looked at.</param>
+/// <param name="HostMemory">Bytes of free host memory it needs.</param>
+public sealed record PlannedWay(CaptureMode Mode, string? Obstacle, GuestFailure? Failure, TimeSpan? Pause, ulong HostMemory)
+{
+    /// <summary>The way in words that <c>--consistency</c> takes.</summary>
+    public string Name => Mode switch
+    {
+        CaptureMode.Snapshot => "snapshot",
+        CaptureMode.Live => "live",
+        _ => "stop",
+    };
+}

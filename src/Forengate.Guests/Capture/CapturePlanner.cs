@@ -1,0 +1,107 @@
+using System.Diagnostics;
+using System.Globalization;
+using Forengate.Memory;
+
+namespace Forengate.Guests;
+
+/// <summary>Picks how a view of a guest is taken, from what QEMU, its process and the host say. Changes nothing.</summary>
+internal static class CapturePlanner
+{
+    /// <summary>What is copied to learn how fast this host copies.</summary>
+    private const ulong Trial = 64 << 20;
+
+    public static CapturePlan Make(GuestTarget target, GuestSession session, CaptureOptions options, CancellationToken ct)
+    {
+        var facts = Facts(session, ct);
+        if (!session.State.Running)
+            return new CapturePlan(target.ToString(), CaptureMode.HoldStopped, $"the guest already stands still ({session.State.Status}): it is read in place, neither stopped nor continued", [], facts);
+        PlannedWay[] ways = [Snapshot(session, options, ct), Stop(session, options), new(CaptureMode.Live, null, null, TimeSpan.Zero, 0)];
+        var (snapshot, stop) = (ways[0], ways[1]);
+        var (mode, reason) = options.Mode switch
+        {
+            CaptureMode.Live => (CaptureMode.Live, "asked for: the guest runs on and the view is smeared"),
+            CaptureMode.HoldStopped => (CaptureMode.HoldStopped, "the guest is held while it is looked at"),
+            CaptureMode.StopAndCopy => stop.Obstacle is null ? (CaptureMode.StopAndCopy, "asked for") : ((CaptureMode?)null, $"stop: {stop.Obstacle}"),
+            CaptureMode.Snapshot => snapshot.Obstacle is null ? (CaptureMode.Snapshot, "asked for") : (null, $"snapshot: {snapshot.Obstacle}"),
+            _ when snapshot.Obstacle is null => (CaptureMode.Snapshot, "the shortest pause, and all registers"),
+            _ when stop.Obstacle is null => (CaptureMode.StopAndCopy, $"no background snapshot: {snapshot.Obstacle}"),
+            _ => (null, $"snapshot: {snapshot.Obstacle}; stop: {stop.Obstacle}"),
+        };
+        return new CapturePlan(target.ToString(), mode, reason, ways, facts);
+    }
+
+    /// <summary>What can't be done is said, with what would allow it.</summary>
+    public static GuestException Impossible(CapturePlan plan) => new(
+        plan.Ways.Select(way => way.Failure).LastOrDefault(failure => failure is not null) ?? GuestFailure.BadState,
+        $"{plan.Target}: no way to take memory of one instant: {plan.Reason}; --consistency live reads the running guest");
+
+    /// <summary>How long copying all RAM takes on this host, by trying it on a little.</summary>
+    public static TimeSpan ExpectedCopy(GuestSession session)
+    {
+        using var source = new LiveMemory(session.Map, session.Process, standing: false);
+        var section = session.Map.Sections.MaxBy(section => section.Length);
+        var length = Math.Min(section.Length, Trial);
+        using var region = MappedRegion.Anonymous(length);
+        if (region is null || !region.Populate(0, length))
+            return TimeSpan.Zero;
+        var started = Stopwatch.GetTimestamp();
+        unsafe
+        {
+            source.ReadSection(section, 0, region.Start, length);
+        }
+        return Stopwatch.GetElapsedTime(started) * ((double)session.Map.Size / length);
+    }
+
+    private static PlannedWay Snapshot(GuestSession session, CaptureOptions options, CancellationToken ct)
+    {
+        var pause = SnapshotFacts.ExpectedPause(session);
+        var need = session.Map.Size + SnapshotFacts.UnsharedBytes(session);
+        var (obstacle, failure) = SnapshotFacts.Obstacle(session, ct) is { } reason ? (reason, GuestFailure.NoRights) : Obstacle(need, pause, options);
+        return new PlannedWay(CaptureMode.Snapshot, obstacle, failure, pause, need);
+    }
+
+    private static PlannedWay Stop(GuestSession session, CaptureOptions options)
+    {
+        var pause = ExpectedCopy(session);
+        var (obstacle, failure) = Obstacle(session.Map.Size, pause, options);
+        return new PlannedWay(CaptureMode.StopAndCopy, obstacle, failure, pause, session.Map.Size);
+    }
+
+    private static (string?, GuestFailure?) Obstacle(ulong need, TimeSpan pause, CaptureOptions options)
+    {
+        if (HostMemory.Available() is { } available && available < need + LiveCapture.Reserve)
+            return ($"it needs {need >> 20} MiB of free host memory and {LiveCapture.Reserve >> 20} MiB more, and there are {available >> 20} MiB", GuestFailure.NoMemory);
+        if (options.MaxPause is { } most && pause > most)
+        {
+            return (string.Create(CultureInfo.InvariantCulture,
+                $"the guest is expected to stand still for about {pause.TotalMilliseconds:0} ms, more than the {most.TotalMilliseconds:0} ms allowed"), GuestFailure.TooSlow);
+        }
+        return (null, null);
+    }
+
+    private static List<string> Facts(GuestSession session, CancellationToken ct)
+    {
+        var version = SnapshotFacts.QemuVersion(session.Monitor, ct);
+        var facts = new List<string>
+        {
+            $"QEMU {version?.ToString() ?? "of unknown version"}, process {session.Process.Id}",
+            $"{session.Map.Size >> 20} MiB of RAM in {session.Map.Sections.Count} parts, {string.Join(" and ", SnapshotFacts.Backends(session).Order().Select(Name))}",
+        };
+        if (HostMemory.Available() is { } available)
+            facts.Add($"{available >> 20} MiB of host memory are free");
+        if (version < SnapshotFacts.CancelSafeSince)
+            facts.Add($"this QEMU hangs a guest whose snapshot is cancelled: it is read to its end whatever happens, by the watchdog if need be");
+        if (session.Monitor is LibvirtMonitor)
+            facts.Add("asking QEMU through libvirt marks the domain as tainted (custom-monitor); a QMP socket of its own (qmp:SOCKET) does not");
+        facts.AddRange(session.Remarks);
+        return facts;
+    }
+
+    private static string Name(RamBackend backend) => backend switch
+    {
+        RamBackend.Anonymous => "anonymous memory",
+        RamBackend.SharedMemory => "shared memory",
+        RamBackend.HugePages => "huge pages",
+        _ => "a file on a disk",
+    };
+}

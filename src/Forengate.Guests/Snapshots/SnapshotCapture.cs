@@ -1,0 +1,170 @@
+using System.Globalization;
+using Forengate.Memory;
+
+namespace Forengate.Guests;
+
+/// <summary>
+/// Takes a view by QEMU's background snapshot: the guest stands still while QEMU takes its devices' state and protects its memory, and runs on while the memory of that instant is sent.
+/// </summary>
+internal static class SnapshotCapture
+{
+    /// <summary>The view; null when the guest's memory map changed in the last moment.</summary>
+    /// <exception cref="GuestException">It can't be made here, or was not; the guest runs.</exception>
+    public static View? Take(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    {
+        var threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount;
+        var need = session.Map.Size + SnapshotFacts.UnsharedBytes(session);
+        if (HostMemory.Available() is { } available && available < need + LiveCapture.Reserve)
+            throw TooLittle(target, need, available);
+        var store = SnapshotStore.Prepare(session.Map.Size, threads, progress, ct) ?? throw TooLittle(target, need, HostMemory.Available() ?? 0);
+        try
+        {
+            return Take(target, session, options, store, progress, ct);
+        }
+        catch
+        {
+            store.Dispose();
+            throw;
+        }
+    }
+
+    private static View? Take(GuestTarget target, GuestSession session, CaptureOptions options, SnapshotStore store, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    {
+        var (reading, writing) = SnapshotStream.MakePipe();
+        WatchdogLease watchdog;
+        MigrationSettings settings;
+        try
+        {
+            settings = MigrationSettings.Read(session.Monitor);
+            watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor, (reading, session.Process.Id));
+        }
+        catch
+        {
+            reading.Dispose();
+            writing.Dispose();
+            throw;
+        }
+        using (watchdog)
+        {
+            SnapshotStream stream;
+            try
+            {
+                watchdog.ArmSnapshot(settings);
+                stream = SnapshotStream.Start(session.Monitor, settings, reading, writing, ct, watchdog.Reading);
+            }
+            catch (Exception e)
+            {
+                reading.Dispose();
+                writing.Dispose();
+                watchdog.Disarm();
+                if (e is QmpRefusedException refused)
+                    throw Refused(target, session, refused);
+                throw;
+            }
+            using (stream)
+                return Read(target, session, stream, store, watchdog, progress, ct);
+        }
+    }
+
+    private static View? Read(
+        GuestTarget target, GuestSession session, SnapshotStream stream, SnapshotStore store, WatchdogLease watchdog, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    {
+        var taken = DateTimeOffset.UtcNow;
+        View view;
+        bool holds;
+        try
+        {
+            view = SnapshotImage.Read(stream, store, Parts(session.Map), target.ToString(), new Progress(progress, session.Map.Size), ct);
+            // Devices can't be plugged while a migration is at work, so the map of now is the map of the snapshot, but for what firmware did in its moment.
+            holds = session.Map.StillHolds(session.Monitor, ct);
+        }
+        catch (ImageFormatException e)
+        {
+            End(target, session, stream, watchdog);
+            throw new GuestException(GuestFailure.MonitorFailed, $"{target}: QEMU's background snapshot can't be understood: {e.Message}", e);
+        }
+        catch
+        {
+            End(target, session, stream, watchdog, quiet: true);
+            throw;
+        }
+        End(target, session, stream, watchdog);
+        if (!holds)
+        {
+            view.Dispose();
+            return null;
+        }
+        store.Trim();
+        var origin = view.Origin with
+        {
+            Format = "live guest",
+            Producer = session.Monitor is QmpMonitor { QemuVersion: { Length: > 0 } version } ? "QEMU " + version : "QEMU",
+            TakenAt = taken,
+            StoodStill = session.Monitor.LastStopByEvents,
+            Actions = ["background snapshot"],
+            Packing = null,
+            Remarks = [.. session.Remarks, .. session.Monitor.Remarks, .. Remarks(session, stream), .. view.Origin.Remarks],
+        };
+        var result = new View(
+            view.Memory, view.Cpus,
+            view.Consistency.Level == ConsistencyLevel.Instant ? new Consistency(ConsistencyLevel.Instant, "QEMU's background snapshot: memory and registers of one instant") : view.Consistency,
+            origin);
+        session.Dispose();
+        return result;
+    }
+
+    private static IEnumerable<string> Remarks(GuestSession session, SnapshotStream stream)
+    {
+        yield return session.Monitor.LastStopByEvents is { } pause
+            ? string.Create(CultureInfo.InvariantCulture, $"by QEMU's own STOP and RESUME events the guest stood still for {pause.TotalMilliseconds:0.0} ms")
+            : "how long the guest stood still is not known: libvirt does not pass on QEMU's STOP and RESUME events";
+        if (stream.Leftover is { } leftover)
+            yield return leftover;
+    }
+
+    /// <summary>Reads the rest, whatever happened; afterwards the guest runs, and QEMU's settings are as they were.</summary>
+    private static void End(GuestTarget target, GuestSession session, SnapshotStream stream, WatchdogLease watchdog, bool quiet = false)
+    {
+        stream.Dispose();
+        if (stream.Failure is not null)
+            Unprotect(session);
+        var ours = watchdog.Disarm();
+        if (quiet)
+            return;
+        if (session.Process.HasEnded)
+            throw session.Process.Vanished();
+        if (!ours)
+            throw new GuestException(GuestFailure.Watchdog, $"{target}: the watchdog read the snapshot to its end, because this process did not for {WatchdogLease.SnapshotPatience.TotalSeconds:0} s; the guest runs; try again");
+        if (stream.Failure is { } failure)
+            throw new GuestException(GuestFailure.MonitorFailed, $"{target}: QEMU's background snapshot failed: {failure}; the guest runs; use --consistency stop");
+    }
+
+    /// <summary>A snapshot that fails leaves memory protected, in a QEMU before 8.1: every writer waits for ever.</summary>
+    private static void Unprotect(GuestSession session)
+    {
+        try
+        {
+            WriteProtection.Lift(session.Process.Id);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            session.Remarks.Add($"{e.Message}; if the guest hangs, run forengate rescue");
+        }
+    }
+
+    private static List<RamPart> Parts(GuestMemoryMap map) =>
+        [.. map.Sections.Select(section => new RamPart(section.Block, section.Offset, new PhysicalRange(section.Start, section.Length)))];
+
+    private static GuestException Refused(GuestTarget target, GuestSession session, QmpRefusedException refused) => new(
+        GuestFailure.NoRights,
+        $"{target}: QEMU makes no background snapshot: {SnapshotFacts.Obstacle(session, CancellationToken.None) ?? refused.Message}; use --consistency stop", refused);
+
+    private static GuestException TooLittle(GuestTarget target, ulong need, ulong available) => new(
+        GuestFailure.NoMemory,
+        $"{target}: a snapshot of the guest needs {need >> 20} MiB of free memory and {LiveCapture.Reserve >> 20} MiB more, and the host has {available >> 20} MiB; free some, or hold the guest stopped and read it in place");
+
+    private sealed class Progress(IProgress<CaptureProgress>? to, ulong size) : IProgress<ImageOpenProgress>
+    {
+        public void Report(ImageOpenProgress value) => to?.Report(new CaptureProgress(CapturePhase.Copying, Math.Min((ulong)value.Done, size), size));
+    }
+}

@@ -1,0 +1,184 @@
+using System.Globalization;
+
+namespace Forengate.Guests;
+
+/// <summary>What guest RAM lies in, as far as it matters to a snapshot.</summary>
+internal enum RamBackend
+{
+    Anonymous,
+
+    /// <summary>memfd, /dev/shm or another tmpfs.</summary>
+    SharedMemory,
+
+    HugePages,
+
+    /// <summary>A file on a disk.</summary>
+    File,
+}
+
+/// <summary>Learns, changing nothing, whether QEMU can make a background snapshot of a guest, and what it costs.</summary>
+internal static class SnapshotFacts
+{
+    /// <summary>First kernel whose userfaultfd write-protects shared memory and huge pages (Documentation/admin-guide/mm/userfaultfd.rst, UFFD_FEATURE_WP_HUGETLBFS_SHMEM).</summary>
+    private static readonly Version s_sharedSince = new(5, 19);
+
+    /// <summary>First QEMU that opens /dev/userfaultfd before it tries the system call (util/userfaultfd.c).</summary>
+    private static readonly Version s_deviceSince = new(8, 1);
+
+    /// <summary>First QEMU that unprotects memory when a snapshot is cancelled.</summary>
+    public static Version CancelSafeSince { get; } = new(8, 1);
+
+    /// <summary>linux/capability.h.</summary>
+    private const int CapSysPtrace = 19;
+
+    private const double FixedMilliseconds = 5;
+
+    // Measured with QEMU 7.2 (docs/capture.md), rounded up.
+    private const double AnonymousMillisecondsPerGiB = 4;
+    private const double SharedMillisecondsPerGiB = 13;
+
+    /// <summary>Why QEMU can't make a background snapshot of this guest, and what would allow it; null when nothing speaks against it.</summary>
+    public static string? Obstacle(GuestSession session, CancellationToken ct)
+    {
+        var monitor = session.Monitor;
+        if (!(monitor.TryQmp("query-migrate-capabilities", null, ct) ?? default).Items().Any(item => item.Text("capability") == MigrationSettings.Snapshot))
+            return $"this QEMU ({QemuVersion(monitor, ct)?.ToString() ?? "of unknown version"}) knows no background snapshot (6.0 and later do)";
+        if (BlockedBy(monitor, ct) is { } blocked)
+            return blocked;
+        if (BackendObstacle(session) is { } backend)
+            return backend;
+        return RightsObstacle(session.Process.Id, QemuVersion(monitor, ct));
+    }
+
+    /// <summary>How long the guest is expected to stand still: a bound from measurements, not a promise.</summary>
+    public static TimeSpan ExpectedPause(GuestSession session)
+    {
+        var perGiB = Backends(session).All(backend => backend == RamBackend.Anonymous) ? AnonymousMillisecondsPerGiB : SharedMillisecondsPerGiB;
+        return TimeSpan.FromMilliseconds(FixedMilliseconds + (perGiB * session.Map.Size / (1UL << 30)));
+    }
+
+    public static Version? QemuVersion(IGuestMonitor monitor, CancellationToken ct) =>
+        monitor.TryQmp("query-version", null, ct) is { } answer && answer.TryGetObject("qemu", out var qemu) && qemu.Integer("major") is { } major && qemu.Integer("minor") is { } minor
+            ? new Version((int)major, (int)minor, (int)(qemu.Integer("micro") ?? 0)) : null;
+
+    /// <summary>What guest RAM lies in.</summary>
+    public static IReadOnlySet<RamBackend> Backends(GuestSession session)
+    {
+        var mappings = session.Process.ReadMappings();
+        var found = new HashSet<RamBackend>();
+        foreach (var section in session.Map.Sections)
+        {
+            if (ProcessMap.Find(mappings, section.HostAddress) is { } mapping)
+                found.Add(BackendOf(mapping));
+        }
+        return found;
+    }
+
+    /// <summary>Host memory that a snapshot makes QEMU allocate: pages of shared RAM that the guest never touched are made present when they are protected.</summary>
+    public static ulong UnsharedBytes(GuestSession session)
+    {
+        var missing = 0UL;
+        try
+        {
+            ProcessMapping current = default;
+            foreach (var line in File.ReadLines($"/proc/{session.Process.Id}/smaps"))
+            {
+                if (ProcessMap.TryParse(line, out var mapping))
+                    current = mapping;
+                else if (line.StartsWith("Rss:", StringComparison.Ordinal) && BackendOf(current) == RamBackend.SharedMemory
+                    && session.Map.Sections.Any(section => section.HostAddress < current.End && current.Start < section.HostAddress + section.Length)
+                    && ulong.TryParse(line.AsSpan("Rss:".Length).Trim().TrimEnd("kB ").Trim(), NumberStyles.None, null, out var kibibytes))
+                {
+                    missing += current.End - current.Start - Math.Min(kibibytes << 10, current.End - current.Start);
+                }
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return session.Map.Size;
+        }
+        return missing;
+    }
+
+    internal static RamBackend BackendOf(in ProcessMapping mapping) => mapping switch
+    {
+        { Inode: 0 } => RamBackend.Anonymous,
+        _ when mapping.Path.Contains("/memfd:", StringComparison.Ordinal) || mapping.Path.StartsWith("/dev/shm/", StringComparison.Ordinal) || mapping.Path.StartsWith("/run/", StringComparison.Ordinal) => RamBackend.SharedMemory,
+        _ when mapping.Path.Contains("hugepages", StringComparison.Ordinal) || mapping.Path.StartsWith("/anon_hugepage", StringComparison.Ordinal) => RamBackend.HugePages,
+        _ => RamBackend.File,
+    };
+
+    private static string? BlockedBy(IGuestMonitor monitor, CancellationToken ct)
+    {
+        if (monitor.TryQmp("query-migrate", null, ct) is { } migration)
+        {
+            if (MonitorCommands.IsAtWork(migration.Text("status")))
+                return "a migration, save or snapshot of the guest is at work";
+            if (migration.ValueKind == System.Text.Json.JsonValueKind.Object && migration.TryGetProperty("blocked-reasons", out var reasons) && reasons.Items().FirstOrDefault() is { ValueKind: System.Text.Json.JsonValueKind.String } first)
+                return $"a device of the guest does not let it be migrated ({first.GetString()})";
+        }
+        foreach (var container in (ReadOnlySpan<string>)["/machine/peripheral", "/machine/peripheral-anon"])
+        {
+            foreach (var child in (monitor.TryQmp("qom-list", w => w.WriteString("path", container), ct) ?? default).Items())
+            {
+                if (child.Text("type") is { } type && (type.StartsWith("child<vhost-user", StringComparison.Ordinal) || type.StartsWith("child<vfio", StringComparison.Ordinal)))
+                    return $"the device {child.Text("name")} ({type[6..].TrimEnd('>')}) writes guest memory past QEMU, and a snapshot would not be of one instant";
+            }
+        }
+        return monitor.TryHuman("info network", ct).Contains("type=vhost-user", StringComparison.Ordinal)
+            ? "a network device on vhost-user writes guest memory past QEMU, and a snapshot would not be of one instant" : null;
+    }
+
+    private static string? BackendObstacle(GuestSession session)
+    {
+        foreach (var backend in Backends(session))
+        {
+            if (backend == RamBackend.File)
+                return "guest RAM lies in a file on a disk, whose pages the kernel can't protect against writes; give the guest memory from memfd or anonymous memory";
+            if (backend != RamBackend.Anonymous && Environment.OSVersion.Version < s_sharedSince)
+                return $"guest RAM is shared or of huge pages, which the kernel can protect against writes from {s_sharedSince} on (this is {Environment.OSVersion.Version})";
+        }
+        return null;
+    }
+
+    /// <summary>By the kernel's rule for userfaultfd(2): the system-wide switch, or CAP_SYS_PTRACE; or the device file, for a QEMU that uses it.</summary>
+    private static string? RightsObstacle(int qemu, Version? version)
+    {
+        if (ReadWord("/proc/sys/vm/unprivileged_userfaultfd") is not "0" || HasCapability(qemu, CapSysPtrace) != false)
+            return null;
+        const string Device = "/dev/userfaultfd";
+        var hasDevice = version >= s_deviceSince && File.Exists(Device);
+        if (hasDevice && MayOpen(qemu, Device))
+            return null;
+        var device = hasDevice ? $", or give QEMU's user read and write access to {Device}" : "";
+        return $"QEMU's user may not track its own memory (userfaultfd): set vm.unprivileged_userfaultfd=1 (sysctl){device}";
+    }
+
+    private static bool? HasCapability(int pid, int capability)
+    {
+        var line = LinesOf($"/proc/{pid}/status").FirstOrDefault(line => line.StartsWith("CapEff:", StringComparison.Ordinal));
+        return line is not null && ulong.TryParse(line.AsSpan("CapEff:".Length).Trim(), NumberStyles.AllowHexSpecifier, null, out var mask) ? (mask >> capability & 1) != 0 : null;
+    }
+
+    /// <summary>By the file's mode and owner alone, where they can be known; lists of rights (ACLs) are not looked at, and speak for it.</summary>
+    private static bool MayOpen(int pid, string path)
+    {
+        const UnixFileMode All = UnixFileMode.OtherRead | UnixFileMode.OtherWrite;
+        var user = LinesOf($"/proc/{pid}/status").FirstOrDefault(line => line.StartsWith("Uid:", StringComparison.Ordinal))?.Split('\t', StringSplitOptions.RemoveEmptyEntries);
+        return user is [_, _, "0", ..] || (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(path) & All) == All);
+    }
+
+    private static string? ReadWord(string path) => LinesOf(path).FirstOrDefault()?.Trim();
+
+    private static List<string> LinesOf(string path)
+    {
+        try
+        {
+            return [.. File.ReadLines(path)];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+}
