@@ -30,7 +30,7 @@ internal sealed record TriageParts
 
 /// <summary>
 /// Lays a small dump out behind its header: TRIAGE_DUMP64, then what it points to, in the order in which Windows and the debugger engine write it (seen in a small dump of each). All offsets
-/// are from the start of the file; the field order is told at <see cref="TriageDump64"/>.
+/// are from the start of the file; the field order is told at <see cref="TriageDirectory"/>.
 /// </summary>
 internal sealed class TriageWriter
 {
@@ -47,6 +47,8 @@ internal sealed class TriageWriter
     /// <summary>Offsets in KLDR_DATA_TABLE_ENTRY64, which begins at <see cref="DriverEntryAt"/> of an entry (DRIVER_ENTRY64).</summary>
     private const int DriverEntryAt = 0x08, DllBase = 0x30, SizeOfImage = 0x40, CheckSum = 0x78, TimeDateStamp = 0x80;
 
+    private static readonly TriageLayout s_layout = TriageLayout.Of64;
+
     private readonly List<byte> _bytes = [];
 
     /// <returns>Everything behind the header.</returns>
@@ -57,11 +59,11 @@ internal sealed class TriageWriter
     }
 
     /// <summary>Where the next byte goes, from the start of the file.</summary>
-    private uint Here => TriageDump64.Start + (uint)_bytes.Count;
+    private uint Here => (uint)(s_layout.Start + _bytes.Count);
 
     private byte[] Write(TriageParts parts)
     {
-        var directory = new byte[TriageDump64.Size];
+        var directory = new byte[s_layout.Size];
         Put(directory);
         var mm = new byte[MmSize];
         BinaryPrimitives.WriteUInt32LittleEndian(mm, MmVersion);
@@ -89,7 +91,7 @@ internal sealed class TriageWriter
         Dword(0x78, PutBlocks(parts.Blocks));
         Dword(0x08, Here);
         Span<byte> mark = stackalloc byte[sizeof(uint)];
-        BinaryPrimitives.WriteUInt32LittleEndian(mark, TriageDump64.ValidMark);
+        BinaryPrimitives.WriteUInt32LittleEndian(mark, TriageDirectory.ValidMark);
         _bytes.AddRange(mark);
         Dword(0x04, Here);
         var all = _bytes.ToArray();
@@ -115,13 +117,13 @@ internal sealed class TriageWriter
 
     private uint PutUnloaded(IReadOnlyList<TriageUnloadedDriver> drivers)
     {
-        const int NameAt = 0x10, StartAt = NameAt + (TriageDump64.UnloadedNameUnits * sizeof(char)), EndAt = StartAt + sizeof(ulong);
-        var list = new byte[sizeof(ulong) + (drivers.Count * TriageDump64.UnloadedDriverSize)];
+        const int NameAt = 0x10, StartAt = NameAt + (TriageDirectory.UnloadedNameUnits * sizeof(char)), EndAt = StartAt + sizeof(ulong);
+        var list = new byte[sizeof(ulong) + (drivers.Count * s_layout.UnloadedDriverSize)];
         BinaryPrimitives.WriteUInt64LittleEndian(list, (ulong)drivers.Count);
         for (var i = 0; i < drivers.Count; i++)
         {
-            var entry = list.AsSpan(sizeof(ulong) + (i * TriageDump64.UnloadedDriverSize), TriageDump64.UnloadedDriverSize);
-            var name = drivers[i].Name[..Math.Min(drivers[i].Name.Length, TriageDump64.UnloadedNameUnits)];
+            var entry = list.AsSpan(sizeof(ulong) + (i * s_layout.UnloadedDriverSize), s_layout.UnloadedDriverSize);
+            var name = drivers[i].Name[..Math.Min(drivers[i].Name.Length, TriageDirectory.UnloadedNameUnits)];
             BinaryPrimitives.WriteUInt16LittleEndian(entry, (ushort)(name.Length * sizeof(char)));
             BinaryPrimitives.WriteUInt16LittleEndian(entry[sizeof(ushort)..], (ushort)(name.Length * sizeof(char)));
             Encoding.Unicode.GetBytes(name, entry[NameAt..]);
@@ -134,11 +136,11 @@ internal sealed class TriageWriter
     private (uint List, uint Pool, uint PoolSize) PutDrivers(IReadOnlyList<(Driver Driver, uint CheckSum)> drivers)
     {
         Align();
-        var (list, pool) = (Here, Here + (uint)(drivers.Count * TriageDump64.DriverEntrySize));
+        var (list, pool) = (Here, Here + (uint)(drivers.Count * s_layout.DriverEntrySize));
         var strings = new List<byte>();
         foreach (var (driver, checkSum) in drivers)
         {
-            var entry = new byte[TriageDump64.DriverEntrySize];
+            var entry = new byte[s_layout.DriverEntrySize];
             BinaryPrimitives.WriteUInt32LittleEndian(entry, pool + (uint)strings.Count);
             var loader = entry.AsSpan(DriverEntryAt);
             BinaryPrimitives.WriteUInt64LittleEndian(loader[DllBase..], driver.Base.Value);
@@ -160,12 +162,12 @@ internal sealed class TriageWriter
 
     private uint PutBlocks(IReadOnlyList<(VirtualAddress Start, byte[] Bytes)> blocks)
     {
-        var table = new byte[blocks.Count * TriageDump64.DataBlockSize];
+        var table = new byte[blocks.Count * TriageDirectory.DataBlockSize];
         Align();
         var at = Here + (uint)table.Length;
         for (var i = 0; i < blocks.Count; i++)
         {
-            var entry = table.AsSpan(i * TriageDump64.DataBlockSize);
+            var entry = table.AsSpan(i * TriageDirectory.DataBlockSize);
             BinaryPrimitives.WriteUInt64LittleEndian(entry, blocks[i].Start.Value);
             BinaryPrimitives.WriteUInt32LittleEndian(entry[sizeof(ulong)..], at);
             BinaryPrimitives.WriteUInt32LittleEndian(entry[(sizeof(ulong) + sizeof(uint))..], (uint)blocks[i].Bytes.Length);
