@@ -112,6 +112,7 @@ public sealed class Examination : IDisposable
     internal static View OpenView(string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation) =>
         GuestTarget.TryParse(target, out var guest)
             ? LiveCapture.Take(guest, CaptureOptions(options, wholeOrHeld), CaptureProgress(progress), cancellation)
+            : ProcessTarget.TryParse(target, out var process) ? ProcessCapture.Take(process, ImageFiles.LowMemory(options))
             : ImageFiles.Open(target, options, progress, cancellation);
 
     private static Examination Open(
@@ -122,7 +123,7 @@ public sealed class Examination : IDisposable
         var view = OpenView(target, options, wholeOrHeld, progress, cancellation);
         try
         {
-            if (!GuestTarget.TryParse(target, out _) && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
+            if (view.Memory is not LiveMemory && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
             {
                 using var dump = TriageDump.Open(target);
                 var small = SmallDumpReader.Read(dump, profiles);

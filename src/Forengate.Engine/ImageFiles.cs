@@ -12,7 +12,7 @@ internal static class ImageFiles
         {
             Format = options.Format,
             RawLayout = Said("--ranges", options.Ranges, RawLayout.Parse),
-            RawLowSize = options.LowMemory is { } low ? Said("--low-memory", low, RawLayout.ParseSize) : null,
+            RawLowSize = LowMemory(options),
             CacheFolder = Folder(options.CacheFolder),
             Progress = progress is null
                 ? null
@@ -20,6 +20,10 @@ internal static class ImageFiles
         };
         return ImageReader.Open(path, open, cancellation);
     }
+
+    /// <summary>RAM below 4 GiB as the user knows it, in bytes.</summary>
+    /// <exception cref="ImageFormatException">What the user said is no size.</exception>
+    public static ulong? LowMemory(TargetOptions options) => options.LowMemory is { } low ? Said("--low-memory", low, RawLayout.ParseSize) : null;
 
     private static T? Said<T>(string option, string? text, Func<string, T> parse)
     {

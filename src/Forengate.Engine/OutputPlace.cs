@@ -21,7 +21,7 @@ internal static class OutputPlace
         var folder = Path.GetDirectoryName(path)!;
         if (!Directory.Exists(folder))
             throw new IOException($"the folder {folder} does not exist: make it first");
-        if (GuestTarget.TryParse(target, out _))
+        if (GuestTarget.TryParse(target, out _) || ProcessTarget.TryParse(target, out _))
             return;
         if (Path.GetFullPath(target) == path || UnixFileKind.AreSame(target, output))
             throw new IOException($"{output} is the image itself: name another file to write");

@@ -1,5 +1,6 @@
 using System.Text;
 using Forengate.Memory.Tests.Lime;
+using Forengate.Memory.Tests.QemuProcess;
 using Forengate.Memory.Tests.Vmware;
 using Forengate.Testing;
 
@@ -31,6 +32,7 @@ public sealed class SeedTests
         ["elf/qemu-i386.elf"] = () => new ElfCoreBuilder(is64: false) { Machine = 3 }.Notes(ElfCoreBuilder.QemuNote(1)).Load(0, s_low).Build(),
         ["elf/many-headers.elf"] = () => new ElfCoreBuilder { ManyHeaders = true }.Load(0, s_low).LoadAt(0x10_0000, 0, 0, 0x4000).Build(),
         ["elf/forengate.elf"] = OurCore,
+        ["qemu-core/split.core"] = () => QemuCoreTests.Split([.. s_low, .. s_low]).Build(),
         ["raw/low.raw"] = () => s_low,
         ["raw/hibernated.sys"] = () => [.. "HIBR"u8, .. new byte[2 * Page.Size]],
     };

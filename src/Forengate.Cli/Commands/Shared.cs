@@ -10,7 +10,7 @@ internal sealed class Shared(string formatOption = "--format")
 {
     public Argument<string> Target { get; } = new("TARGET")
     {
-        Description = "An image file, libvirt:NAME or qmp:SOCKET",
+        Description = "An image file, libvirt:NAME, qmp:SOCKET, or pid:N for a QEMU that answers no more",
     };
 
     public Option<string?> Connect { get; } = new("--connect", "-c")

@@ -10,7 +10,8 @@ namespace Forengate.Guests;
 /// <param name="Device">"major:minor" of the file.</param>
 /// <param name="Inode">0 for anonymous memory.</param>
 /// <param name="Path">As the kernel prints it; may be empty.</param>
-internal readonly record struct ProcessMapping(ulong Start, ulong End, bool Shared, ulong Offset, string Device, ulong Inode, string Path);
+/// <param name="Writable">Readable and writable, and no code (QEMU's translated code lies in writable memory, too).</param>
+internal readonly record struct ProcessMapping(ulong Start, ulong End, bool Shared, ulong Offset, string Device, ulong Inode, string Path, bool Writable = true);
 
 /// <summary>The mappings of a process, in ascending order.</summary>
 internal static class ProcessMap
@@ -46,7 +47,8 @@ internal static class ProcessMap
         {
             return false;
         }
-        mapping = new ProcessMapping(start, end, parts[1].Length > 3 && parts[1][3] == 's', offset, parts[3], inode, parts.Length > 5 ? parts[5].Trim() : "");
+        mapping = new ProcessMapping(start, end, parts[1].Length > 3 && parts[1][3] == 's', offset, parts[3], inode, parts.Length > 5 ? parts[5].Trim() : "",
+            parts[1].StartsWith("rw-", StringComparison.Ordinal));
         return true;
     }
 

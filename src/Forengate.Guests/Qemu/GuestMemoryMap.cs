@@ -63,6 +63,11 @@ internal sealed class GuestMemoryMap
         return map;
     }
 
+    /// <summary>A map that was found without QEMU's word.</summary>
+    /// <param name="placed">Ascending and disjoint.</param>
+    public static GuestMemoryMap Of(IEnumerable<PlacedRam> placed) =>
+        new([.. placed.Select(part => new RamSection(part.Range.Start, part.Range.Length, part.HostAddress, part.Block))], [], []);
+
     /// <summary>The page-aligned RAM among the sections. Where firmware made RAM read-only (shadowed ROM, "rom" of a RAM block) it is RAM still.</summary>
     internal static IEnumerable<(FlatSection Section, string Name)> RamOf(IEnumerable<FlatSection> flat, IReadOnlyList<string> names)
     {

@@ -54,6 +54,52 @@ internal sealed class QemuProcess : IDisposable
             $"{monitor.Name}: libvirt says the guest runs, but no process of this host has its UUID {uuid}; run forengate on the host where QEMU runs, outside of containers");
     }
 
+    /// <summary>A process by its number alone, for a QEMU that answers no more.</summary>
+    /// <exception cref="GuestException">There is none, or it is not QEMU.</exception>
+    public static QemuProcess Of(int id)
+    {
+        if (TryOpen(id) is not { } process)
+            throw new GuestException(GuestFailure.NotFound, $"pid:{id}: there is no such process on this host");
+        if (LooksLikeQemu(id))
+            return process;
+        process.Dispose();
+        throw new GuestException(GuestFailure.NotQemu, $"pid:{id} is {ProgramOf(id)}, not QEMU");
+    }
+
+    /// <summary>The command line; empty where it can't be read.</summary>
+    public string[] ReadArguments()
+    {
+        try
+        {
+            return File.ReadAllText($"/proc/{Id}/cmdline").Split('\0');
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+
+    /// <summary>True when all its threads are stopped (by a signal or a debugger), so that nothing in it moves.</summary>
+    public bool StandsStill()
+    {
+        try
+        {
+            foreach (var folder in Directory.EnumerateDirectories($"/proc/{Id}/task"))
+            {
+                if (LinesOf(folder + "/stat").FirstOrDefault() is not { } line || StateIn(line) is not ('T' or 't'))
+                    return false;
+            }
+            return true;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Field 3 of /proc/PID/stat (proc(5)).</summary>
+    private static char StateIn(string line) => line.LastIndexOf(')') is > 0 and var at && at + 2 < line.Length ? line[at + 2] : '?';
+
     /// <summary>Who listens by the kernel's word; else whoever holds the listening socket of that path (QEMU given a socket by its parent).</summary>
     private static IEnumerable<int> Candidates(QmpMonitor monitor)
     {

@@ -6,6 +6,7 @@ internal static class ImageFormats
     public static IReadOnlyList<IImageFormat> All { get; } =
     [
         new ElfCoreFormat(),
+        new QemuCoreFormat(),
         new CrashDumpFormat(),
         new KdumpFormat(),
         new LibvirtSaveFormat(),

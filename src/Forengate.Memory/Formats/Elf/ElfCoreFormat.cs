@@ -18,7 +18,7 @@ public sealed class ElfCoreFormat : IImageFormat
 
     public string Name => FormatName;
 
-    public bool Recognizes(ReadOnlySpan<byte> head, long length) => ElfHeader.IsCore(head);
+    public bool Recognizes(ReadOnlySpan<byte> head, long length) => ElfHeader.IsCore(head) && !ProcessCore.Recognizes(head);
 
     public View Open(MappedFile file, ImageOpenOptions options, CancellationToken cancellation)
     {
