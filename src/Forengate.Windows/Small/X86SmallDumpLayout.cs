@@ -69,7 +69,7 @@ internal sealed record X86SmallDumpLayout(
     /// <summary>What is read of it as of a kernel of any width.</summary>
     public SmallDumpLayout Common => new()
     {
-        Name = $"that of {Build} (32 bits)",
+        Name = $"build {Build} (32 bits)",
         ProcessId = ProcessId,
         ImageFileName = ImageFileName,
         CreateTime = CreateTime,
