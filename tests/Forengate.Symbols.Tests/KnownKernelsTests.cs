@@ -22,6 +22,16 @@ public sealed class KnownKernelsTests
         Assert.Contains($"{ProfileStore.Carried.Packs[0].Count} kernels and {ProfileStore.Carried.Layouts.Count()} layouts by version take {length:#,0} bytes", File.ReadAllText(Checkout.PathOf("README.md")), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void The_README_counts_the_carried_kernels_of_each_build()
+    {
+        var readme = File.ReadAllText(Checkout.PathOf("README.md"));
+        foreach (var build in ProfileStore.Carried.Profiles.GroupBy(profile => profile.Version.Build))
+            Assert.Matches($@"[ |]{build.Key}( \([^)]*\))?: {build.Count()}[ ;]", readme);
+        foreach (var build in ProfileStore.Carried.Layouts.Where(layout => layout.Version.Build >= 10586).Select(layout => layout.Version.Build).Distinct())
+            Assert.Contains($"{build}", readme, StringComparison.Ordinal);
+    }
+
     private static string Table()
     {
         var text = new StringBuilder("| build | Windows | x64, carried | x64, carried without globals | x86, carried without globals |\n|---|---|---|---|---|\n");

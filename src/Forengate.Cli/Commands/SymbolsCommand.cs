@@ -42,9 +42,18 @@ internal static class SymbolsCommand
         var command = new Command("list", "Lists every kernel that is known, the source that is asked first on top");
         shared.AddSymbolsTo(command);
         command.Options.Add(shared.Output);
+        var layouts = new Option<bool>("--layouts") { Description = "List what is known by version only instead: types without globals, hypotheses for kernels that are in no source" };
+        command.Options.Add(layouts);
         command.SetAction(result => Run.Guarded(_ =>
         {
-            var kernels = SymbolShelf.Open(shared.TargetOptions(result)).Kernels.ToList();
+            var shelf = SymbolShelf.Open(shared.TargetOptions(result));
+            if (result.GetValue(layouts))
+            {
+                using var lines = Console.OpenStandardOutput();
+                new ListingWriter<VersionLayout>(SymbolTables.Layouts).Write(lines, [.. shelf.Layouts], result.GetValue(shared.Output));
+                return ExitCode.Done;
+            }
+            var kernels = shelf.Kernels.ToList();
             using (var output = Console.OpenStandardOutput())
                 new ListingWriter<KnownKernel>(SymbolTables.Kernels).Write(output, kernels, result.GetValue(shared.Output));
             return Run.Incomplete([.. kernels.Where(kernel => kernel.Problem is not null).Select(kernel => kernel.Problem!)]);

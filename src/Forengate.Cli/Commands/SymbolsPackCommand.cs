@@ -40,7 +40,7 @@ internal static class SymbolsPackCommand
             var path = result.GetRequiredValue(output);
             var written = SymbolShelf.Open(shared.TargetOptions(result)).Pack(
                 path, result.GetValue(files) ?? [], result.GetValue(carried), result.GetValue(builds) ?? [], result.GetValue(limit) << 10, result.GetValue(sign), cancellation);
-            Console.Out.WriteLine($"{TerminalText.MakeSafe(path)}: {written.Kernels} kernels, {written.Bytes} bytes"
+            Console.Out.WriteLine($"{TerminalText.MakeSafe(path)}: {written.Kernels} kernels{(written.Layouts == 0 ? "" : $", {written.Layouts} layouts by version")}, {written.Bytes} bytes"
                 + (written.SignatureFile is { } signature ? $", signed: {TerminalText.MakeSafe(signature)}" : ", not signed"));
             return Run.Incomplete(written.Remarks);
         }));

@@ -17,6 +17,13 @@ internal static class SymbolTables
         new("PROBLEM", "problem", k => Cell.Text(k.Problem)),
     ];
 
+    public static readonly Column<VersionLayout>[] Layouts =
+    [
+        new("VERSION", "version", l => Cell.Text(l.Version.ToString())),
+        new("ARCH", "architecture", l => Cell.Text(l.Machine == VersionLayout.MachineX86 ? "x86" : "x64")),
+        new("PUBLISHED BY", "origin", l => Cell.Text(l.Origin)),
+    ];
+
     public static readonly Column<AddedKernel>[] Added =
     [
         new("OUTCOME", "outcome", a => Cell.Text(a.Outcome)),

@@ -12,10 +12,11 @@ public sealed record AddedKernel(string Source, CodeViewRecord? CodeView, Versio
 
 /// <summary>A pack that was written.</summary>
 /// <param name="Kernels">How many kernels are in it.</param>
+/// <param name="Layouts">How many layouts that are known by version only.</param>
 /// <param name="Bytes">Its size.</param>
 /// <param name="SignatureFile">The signature beside it; null where none was asked for.</param>
 /// <param name="Remarks">Kernels that two sources know differently, files that could not be read.</param>
-public sealed record WrittenPack(int Kernels, int Bytes, string? SignatureFile, IReadOnlyList<string> Remarks);
+public sealed record WrittenPack(int Kernels, int Layouts, int Bytes, string? SignatureFile, IReadOnlyList<string> Remarks);
 
 /// <summary>All symbols at hand, in the order in which they are asked: listed, added to the host's store, shown type by type, packed.</summary>
 public sealed class SymbolShelf
@@ -39,6 +40,9 @@ public sealed class SymbolShelf
 
     /// <summary>Every kernel of every source, the first asked first.</summary>
     public IEnumerable<KnownKernel> Kernels => _store.Sources.SelectMany(static source => source.Kernels);
+
+    /// <summary>Layouts that are known by version only: hypotheses for kernels that are in no source.</summary>
+    public IEnumerable<VersionLayout> Layouts => _store.Layouts;
 
     /// <summary>Puts kernels into the local store.</summary>
     /// <param name="paths">PDBs, ISF files, packs, folders of them.</param>
@@ -85,6 +89,8 @@ public sealed class SymbolShelf
                 else if (builds.Count == 0 || builds.Any(build => Matches(kernel, build)))
                     Take(merge, source, kernel, remarks);
             }
+            foreach (var layout in source.Packs.SelectMany(pack => pack.Layouts).Where(layout => builds.Count == 0 || builds.Any(build => Matches(layout.Version, build))))
+                merge.Add(layout);
         }
         var bytes = merge.ToBytes(mostBytes);
         var signature = signingKey is null ? null : PackSignature.Sign(bytes, signingKey);
@@ -93,7 +99,7 @@ public sealed class SymbolShelf
         WholeFile.Write(output, bytes);
         if (signature is not null)
             WholeFile.Write(output + PackSignature.Ending, signature);
-        return new WrittenPack(merge.Count, bytes.Length, signature is null ? null : output + PackSignature.Ending, [.. remarks, .. merge.Differing]);
+        return new WrittenPack(merge.Count, merge.Layouts, bytes.Length, signature is null ? null : output + PackSignature.Ending, [.. remarks, .. merge.Differing]);
     }
 
     /// <summary>Lays a type of a build out.</summary>
@@ -198,8 +204,10 @@ public sealed class SymbolShelf
     {
         if (kernel.CodeView?.Key.Equals(word.Replace("-", "", StringComparison.Ordinal), StringComparison.OrdinalIgnoreCase) == true)
             return true;
-        return kernel.Version is { } version
-            && (version.Build.ToString(System.Globalization.CultureInfo.InvariantCulture) == word || $"{version}.".StartsWith($"{word}.", StringComparison.Ordinal)
-                || $"{version.Build}.{version.Revision}" == word);
+        return kernel.Version is { } version && Matches(version, word);
     }
+
+    private static bool Matches(Version version, string word) =>
+        version.Build.ToString(System.Globalization.CultureInfo.InvariantCulture) == word || $"{version}.".StartsWith($"{word}.", StringComparison.Ordinal)
+                || $"{version.Build}.{version.Revision}" == word;
 }

@@ -16,6 +16,9 @@ public sealed class PackMerge
     /// <summary>Kernels taken.</summary>
     public int Count => _taken.Count;
 
+    /// <summary>Layouts taken that are known by version only.</summary>
+    public int Layouts { get; private set; }
+
     /// <summary>Kernels that were offered twice with different layouts: which source won.</summary>
     public IReadOnlyList<string> Differing => _differing;
 
@@ -35,12 +38,21 @@ public sealed class PackMerge
         return true;
     }
 
+    /// <summary>Takes a layout that is known by version only, unless the pack has that source's of that version already.</summary>
+    public bool Add(VersionLayout layout)
+    {
+        var isNew = _writer.AddLayout(layout.Version, layout.Machine, layout.Origin, (layout.Timestamp, layout.ImageSize), layout.SizeOf, layout.Field);
+        if (isNew)
+            Layouts++;
+        return isNew;
+    }
+
     /// <summary>The pack.</summary>
     /// <param name="mostBytes">What it may have.</param>
     /// <exception cref="PackFormatException">It would be larger, or empty.</exception>
     public byte[] ToBytes(int mostBytes = UsualLimit)
     {
-        if (Count == 0)
+        if (Count == 0 && Layouts == 0)
             throw new PackFormatException("no kernel is left to pack: name symbol files or packs, or take the filter away");
         var bytes = _writer.ToBytes();
         return bytes.Length <= mostBytes

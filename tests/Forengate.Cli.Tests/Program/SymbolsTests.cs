@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Forengate.Testing;
 using Forengate.Testing.Twins;
 
 namespace Forengate.Cli.Tests.Program;
@@ -86,6 +87,17 @@ public sealed class SymbolsTests : IDisposable
         Assert.Equal(1, ForengateProgram.Run("symbols", "show", "_NOTHING").ExitCode);
         Assert.Equal(1, ForengateProgram.Run("symbols", "show", "_EPROCESS", "--build", "4711").ExitCode);
         Assert.Equal(181, Run("symbols", "list", "--output", "json").Json.EnumerateArray().Count(kernel => kernel.GetProperty("version").ValueKind != System.Text.Json.JsonValueKind.Null));
+    }
+
+    [Fact]
+    public void What_is_known_by_version_only_is_listed_and_packed()
+    {
+        var layouts = Run("symbols", "list", "--layouts", "--output", "json").Json.EnumerateArray().ToList();
+        Assert.Contains(layouts, layout => layout.GetProperty("version").GetString() == "10.0.22631.2428" && layout.GetProperty("architecture").GetString() == "x64");
+        // All that is carried, taken apart and put together: the same pack.
+        var pack = Path.Combine(_folder, "all.pack");
+        Run("symbols", "pack", pack, "--carried");
+        Assert.Equal(File.ReadAllBytes(Checkout.PathOf("src/Forengate.Symbols/Packs/carried.pack")), File.ReadAllBytes(pack));
     }
 
     private static (string Image, string Pdb) Twin()

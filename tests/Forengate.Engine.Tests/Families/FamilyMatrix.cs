@@ -37,7 +37,7 @@ public abstract class FamilyMatrix(string family, params string[] more)
         DebuggerEngine.SkipUnlessAccepted();
     }
 
-    private static void DumpIsTrue(Differences differences, TwinGuest twin, IReadOnlyList<CpuRegisters> registers, string dump)
+    internal static void DumpIsTrue(Differences differences, TwinGuest twin, IReadOnlyList<CpuRegisters> registers, string dump)
     {
         var cancellation = TestContext.Current.CancellationToken;
         var outcome = DumpJob.Run(twin.Target, dump, new TargetOptions(), new DumpOptions(), null, cancellation);

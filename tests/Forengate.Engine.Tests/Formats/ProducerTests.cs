@@ -73,7 +73,8 @@ public sealed class ProducerTests
             memory.Compare(differences, "virsh dump --format kdump-zlib", In("kdump-zlib"));
             memory.Compare(differences, $"virsh {verb}", In(verb));
         }
-        foreach (var kind in DebuggerEngine.Accepted ? Enum.GetValues<DumpKind>() : [])
+        // A small dump has no globals of the kernel to be asked for.
+        foreach (var kind in DebuggerEngine.Accepted ? Enum.GetValues<DumpKind>().Where(kind => kind != DumpKind.Small) : [])
         {
             DumpJob.Run(In(verb), In("dmp"), new TargetOptions(), new DumpOptions { Kind = kind }, null, TestContext.Current.CancellationToken);
             EngineCheck.Verdict(differences, twin.Truth, registers, DebuggerEngine.Judge(In("dmp"), EngineCheck.Questions(twin.Truth)));
