@@ -7,7 +7,7 @@ namespace Forengate.Symbols;
 /// <summary>Many kernels' profiles in one checked block of bytes, keyed by PDB GUID and age. Immutable and safe for concurrent use.</summary>
 public sealed class ProfilePack
 {
-    private readonly byte[] _bytes;
+    private readonly ReadOnlyMemory<byte> _memory;
     private readonly int[] _structColumns;
     private readonly int[] _fieldColumns;
     private readonly int[] _globalColumns;
@@ -20,11 +20,13 @@ public sealed class ProfilePack
     private readonly int _hypothesisCount;
     private readonly string[] _origins;
 
+    private ReadOnlySpan<byte> Bytes => _memory.Span;
+
     private ProfilePack(
-        string name, byte[] bytes, PackNames names, PackShapes shapes, int layoutsStart, int layoutCount, int profilesStart, int profileCount, int hypothesisCount, string[] origins)
+        string name, ReadOnlyMemory<byte> memory, PackNames names, PackShapes shapes, int layoutsStart, int layoutCount, int profilesStart, int profileCount, int hypothesisCount, string[] origins)
     {
         Name = name;
-        _bytes = bytes;
+        _memory = memory;
         Count = profileCount;
         _shapes = shapes;
         _layoutsStart = layoutsStart;
@@ -47,10 +49,11 @@ public sealed class ProfilePack
 
     /// <summary>Checks and opens a pack.</summary>
     /// <param name="name">What to call it in messages.</param>
-    /// <param name="bytes">The whole pack; kept, and not to be changed.</param>
+    /// <param name="memory">The whole pack; kept, and not to be changed. Looked up where it lies: nothing of it but its names is copied.</param>
     /// <exception cref="PackFormatException">The bytes are no pack, of another version, or damaged.</exception>
-    public static ProfilePack Open(string name, byte[] bytes)
+    public static ProfilePack Open(string name, ReadOnlyMemory<byte> memory)
     {
+        var bytes = memory.Span;
         if (bytes.Length < PackLayout.HeaderLengthOfVersion2 || U64(bytes, PackLayout.MagicOffset) != PackLayout.Magic)
             throw new PackFormatException($"{name} is no profile pack");
         var version = U16(bytes, PackLayout.VersionOffset);
@@ -62,8 +65,8 @@ public sealed class ProfilePack
         if (bytes.Length > PackLayout.MaxLength || U32(bytes, PackLayout.LengthOffset) != bytes.Length)
             throw new PackFormatException($"{name} is truncated or padded: it has {bytes.Length} bytes and says {U32(bytes, PackLayout.LengthOffset)}");
         Span<byte> digest = stackalloc byte[PackLayout.DigestLength];
-        SHA256.HashData(bytes.AsSpan(header), digest);
-        if (!digest.SequenceEqual(bytes.AsSpan(PackLayout.DigestOffset, PackLayout.DigestLength)))
+        SHA256.HashData(bytes[header..], digest);
+        if (!digest.SequenceEqual(bytes.Slice(PackLayout.DigestOffset, PackLayout.DigestLength)))
             throw new PackFormatException($"{name} is damaged: its digest does not fit its content; get it anew");
 
         var structs = CountAt(bytes, PackLayout.StructCountOffset, PackLayout.MaxColumns, name);
@@ -79,15 +82,15 @@ public sealed class ProfilePack
         if (expected != bytes.Length)
             throw new PackFormatException($"{name} is damaged: its tables need {expected} bytes, it has {bytes.Length}");
 
-        var names = PackNames.Read(bytes.AsMemory(header, (int)namesLength), structs, fields, globals)
+        var names = PackNames.Read(memory.Slice(header, (int)namesLength), structs, fields, globals)
             ?? throw new PackFormatException($"{name} is damaged: its name tables do not parse");
         var shapesStart = header + (int)namesLength;
         var shapes = PackShapes.Read(bytes, shapesStart, (int)shapesLength, names, sizesMayLack: hypotheses > 0)
             ?? throw new PackFormatException($"{name} is damaged: its structures' shapes do not parse");
         var layoutsStart = shapesStart + (int)shapesLength;
-        var origins = PackNames.ReadList(bytes.AsSpan(bytes.Length - (int)originsLength), PackLayout.MaxOrigins)
+        var origins = PackNames.ReadList(bytes[(bytes.Length - (int)originsLength)..], PackLayout.MaxOrigins)
             ?? throw new PackFormatException($"{name} is damaged: the names of its origins do not parse");
-        var pack = new ProfilePack(name, bytes, names, shapes, layoutsStart, layouts, layoutsStart + (layouts * sizeof(ushort) * structs), profiles, hypotheses, origins);
+        var pack = new ProfilePack(name, memory, names, shapes, layoutsStart, layouts, layoutsStart + (layouts * sizeof(ushort) * structs), profiles, hypotheses, origins);
         pack.CheckLayouts(structs);
         pack.CheckProfiles();
         pack.CheckHypotheses();
@@ -153,11 +156,11 @@ public sealed class ProfilePack
         return [.. sizes];
     }
 
-    internal int LayoutOf(int profile) => (int)U32(_bytes, ProfileStart(profile) + PackLayout.ProfileLayoutOffset);
+    internal int LayoutOf(int profile) => (int)U32(Bytes, ProfileStart(profile) + PackLayout.ProfileLayoutOffset);
 
     internal CodeViewRecord CodeViewOf(int profile)
     {
-        var record = _bytes.AsSpan(ProfileStart(profile), PackLayout.KeyLength);
+        var record = Bytes.Slice(ProfileStart(profile), PackLayout.KeyLength);
         return new CodeViewRecord(
             PackNames.KernelPdb, new Guid(record[..PackLayout.ProfileAgeOffset]), BinaryPrimitives.ReadUInt32LittleEndian(record[PackLayout.ProfileAgeOffset..]));
     }
@@ -169,8 +172,8 @@ public sealed class ProfilePack
     {
         var start = _hypothesesStart + (index * PackLayout.HypothesisLength);
         return (
-            VersionAt(start + PackLayout.HypothesisVersionOffset), U16(_bytes, start + PackLayout.HypothesisMachineOffset), _origins[U16(_bytes, start + PackLayout.HypothesisOriginOffset)],
-            (int)U32(_bytes, start + PackLayout.HypothesisLayoutOffset), U32(_bytes, start + PackLayout.HypothesisTimestampOffset), U32(_bytes, start + PackLayout.HypothesisImageSizeOffset));
+            VersionAt(start + PackLayout.HypothesisVersionOffset), U16(Bytes, start + PackLayout.HypothesisMachineOffset), _origins[U16(Bytes, start + PackLayout.HypothesisOriginOffset)],
+            (int)U32(Bytes, start + PackLayout.HypothesisLayoutOffset), U32(Bytes, start + PackLayout.HypothesisTimestampOffset), U32(Bytes, start + PackLayout.HypothesisImageSizeOffset));
     }
 
     internal int? SizeOf(int layout, KernelStruct type) =>
@@ -183,18 +186,18 @@ public sealed class ProfilePack
     {
         if (Column(_globalColumns, (int)global) is not { } column)
             return null;
-        var value = U32(_bytes, ProfileStart(profile) + PackLayout.ProfileGlobalsOffset + (sizeof(uint) * column));
+        var value = U32(Bytes, ProfileStart(profile) + PackLayout.ProfileGlobalsOffset + (sizeof(uint) * column));
         return value == PackLayout.None ? null : value;
     }
 
     private FieldPlace? PlaceOf(int offset)
     {
-        var value = U32(_bytes, offset);
+        var value = U32(Bytes, offset);
         return value == PackLayout.None ? null : PackLayout.Unpack(value);
     }
 
     private int ShapeOf(int layout, int structColumn) =>
-        BinaryPrimitives.ReadUInt16LittleEndian(_bytes.AsSpan(_layoutsStart + (((layout * _shapes.StructCount) + structColumn) * sizeof(ushort))));
+        BinaryPrimitives.ReadUInt16LittleEndian(Bytes[(_layoutsStart + (((layout * _shapes.StructCount) + structColumn) * sizeof(ushort)))..]);
 
     private void CheckLayouts(int structs)
     {
@@ -224,37 +227,37 @@ public sealed class ProfilePack
         for (var i = 0; i < _hypothesisCount; i++)
         {
             var start = _hypothesesStart + (i * PackLayout.HypothesisLength);
-            if (U32(_bytes, start + PackLayout.HypothesisLayoutOffset) >= (uint)_layoutCount || U16(_bytes, start + PackLayout.HypothesisOriginOffset) >= _origins.Length)
-                throw new PackFormatException($"{Name} is damaged: the layout by version {i} names layout {U32(_bytes, start + PackLayout.HypothesisLayoutOffset)} of {_layoutCount} or has no origin");
+            if (U32(Bytes, start + PackLayout.HypothesisLayoutOffset) >= (uint)_layoutCount || U16(Bytes, start + PackLayout.HypothesisOriginOffset) >= _origins.Length)
+                throw new PackFormatException($"{Name} is damaged: the layout by version {i} names layout {U32(Bytes, start + PackLayout.HypothesisLayoutOffset)} of {_layoutCount} or has no origin");
         }
     }
 
     /// <summary>The layouts that profiles have, once each: those by version only are of other machines too, and no kernel's for certain.</summary>
     private IEnumerable<int> ProfileLayouts() => Enumerable.Range(0, Count).Select(LayoutOf).Distinct();
 
-    private Version VersionAt(int offset) => new(U16(_bytes, offset), U16(_bytes, offset + 2), U16(_bytes, offset + 4), U16(_bytes, offset + 6));
+    private Version VersionAt(int offset) => new(U16(Bytes, offset), U16(Bytes, offset + 2), U16(Bytes, offset + 4), U16(Bytes, offset + 6));
 
     private static int? Column(int[] columns, int member) => (uint)member < (uint)columns.Length && columns[member] >= 0 ? columns[member] : null;
 
     private int? Value(int offset)
     {
-        var value = U32(_bytes, offset);
+        var value = U32(Bytes, offset);
         return value > int.MaxValue ? null : (int)value;
     }
 
     private int ProfileStart(int profile) => _profilesStart + (profile * _profileLength);
 
-    private ReadOnlySpan<byte> KeyOf(int profile) => _bytes.AsSpan(ProfileStart(profile), PackLayout.KeyLength);
+    private ReadOnlySpan<byte> KeyOf(int profile) => Bytes.Slice(ProfileStart(profile), PackLayout.KeyLength);
 
-    private static int CountAt(byte[] bytes, int offset, int most, string name)
+    private static int CountAt(ReadOnlySpan<byte> bytes, int offset, int most, string name)
     {
         var count = U32(bytes, offset);
         return count <= most ? (int)count : throw new PackFormatException($"{name} is damaged: a table of {count} entries");
     }
 
-    private static ushort U16(byte[] bytes, int offset) => BinaryPrimitives.ReadUInt16LittleEndian(bytes.AsSpan(offset));
+    private static ushort U16(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt16LittleEndian(bytes[offset..]);
 
-    private static uint U32(byte[] bytes, int offset) => BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(offset));
+    private static uint U32(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt32LittleEndian(bytes[offset..]);
 
-    private static ulong U64(byte[] bytes, int offset) => BinaryPrimitives.ReadUInt64LittleEndian(bytes.AsSpan(offset));
+    private static ulong U64(ReadOnlySpan<byte> bytes, int offset) => BinaryPrimitives.ReadUInt64LittleEndian(bytes[offset..]);
 }

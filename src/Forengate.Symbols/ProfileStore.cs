@@ -82,10 +82,8 @@ public sealed class ProfileStore
     [SuppressMessage("Design", "CA1065", Justification = "A program whose own pack is damaged cannot go on; the build's tests see to it that it isn't.")]
     private static ProfileStore OpenCarried()
     {
-        using var stream = typeof(ProfileStore).Assembly.GetManifestResourceStream(CarriedResource)
+        var stream = typeof(ProfileStore).Assembly.GetManifestResourceStream(CarriedResource)
             ?? throw new PackFormatException("the program was built without its carried pack");
-        var bytes = new byte[stream.Length];
-        stream.ReadExactly(bytes);
-        return new ProfileStore([ProfilePack.Open("carried pack", bytes)]);
+        return new ProfileStore([ProfilePack.Open("carried pack", new ResourceMemory((UnmanagedMemoryStream)stream).Memory)]);
     }
 }

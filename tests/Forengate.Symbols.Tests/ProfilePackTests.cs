@@ -124,7 +124,7 @@ public sealed class ProfilePackTests
     {
         var good = CarriedBytes();
         foreach (var length in new[] { 0, 7, PackLayout.HeaderLength - 1, PackLayout.HeaderLength, good.Length / 2, good.Length - 1 })
-            Assert.Throws<PackFormatException>(() => ProfilePack.Open("truncated", good[..length]));
+            Assert.Throws<PackFormatException>(() => ProfilePack.Open("truncated", good.AsMemory(0, length)));
     }
 
     private static KernelProfile Profile(string version) =>
