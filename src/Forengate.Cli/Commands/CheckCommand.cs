@@ -16,9 +16,10 @@ internal static class CheckCommand
         var command = new Command("check", "Judges a dump as a debugger would read it, and says what one would miss");
         command.Arguments.Add(file);
         command.Options.Add(shared.Output);
+        shared.AddSymbolsTo(command);
         command.SetAction(result => Run.Guarded(cancellation =>
         {
-            var report = DumpCheck.Of(result.GetRequiredValue(file), cancellation);
+            var report = DumpCheck.Of(result.GetRequiredValue(file), cancellation, shared.TargetOptions(result));
             using (var output = Console.OpenStandardOutput())
             {
                 var format = result.GetValue(shared.Output);

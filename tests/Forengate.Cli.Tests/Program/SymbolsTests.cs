@@ -30,6 +30,13 @@ public sealed class SymbolsTests : IDisposable
         Assert.True(checks.GetArrayLength() > 20);
         Assert.DoesNotContain(checks.EnumerateArray(), check => check.GetProperty("verdict").GetString() == "failed");
 
+        // The checker goes by the same sources as whoever wrote the dump.
+        var dump = Path.Combine(_folder, "twin.dmp");
+        // Raw memory has no registers: done, but incomplete.
+        Assert.Equal(3, ForengateProgram.Run("dump", image, dump, "--store", Store).ExitCode);
+        Run("check", dump);
+        Assert.Contains("nothing-here.pdb", ForengateProgram.Run("check", dump, "--symbols", Path.Combine(_folder, "nothing-here.pdb")).Reason, StringComparison.Ordinal);
+
         // To another host: signed, refused where it is not.
         var (secret, open) = (Path.Combine(_folder, "key.pem"), Path.Combine(_folder, "pub.pem"));
         Openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", secret);

@@ -6,7 +6,7 @@ namespace Forengate.Windows.Tests;
 
 /// <summary>
 /// Kernels that no profile knows: the twin's whole family is hidden from the store, and with --shuffle no table could help. Everything accepted must be true, and nearly all that is needed must be found.
-/// FORENGATE_FULL_MATRIX=1 adds more seeds and shapes; FORENGATE_DEDUCTION_TABLE=FILE writes the table of docs/deduction.md.
+/// FORENGATE_FULL_MATRIX=1 adds more seeds and shapes, FORENGATE_FULL_MATRIX=all every carried kernel; FORENGATE_DEDUCTION_TABLE=FILE writes the table of docs/deduction.md.
 /// </summary>
 public sealed class DeductionTests
 {
@@ -32,6 +32,11 @@ public sealed class DeductionTests
                 data.Add($"--build {build} --seed 41 --shuffle 41 --processes 300 --cpus 8 --cpu-modes user --exited 20 --threads 12 --memory 512 --fill 20");
                 data.Add($"--build {build} --seed 42 --hide-build --cpus 1 --processes 40");
             }
+            if (Environment.GetEnvironmentVariable("FORENGATE_FULL_MATRIX") == "all")
+            {
+                foreach (var version in ProfileStore.Carried.Profiles.Select(profile => profile.Version).Distinct().Order())
+                    data.Add($"--build {version} --seed {version.Revision % 89} --shuffle {version.Revision % 97} {Lived}");
+            }
             return data;
         }
     }
@@ -49,13 +54,19 @@ public sealed class DeductionTests
         Assert.True(found.System is not null, found.Reason + "\n" + string.Join('\n', found.Facts));
         Assert.True(found.System.Profile.IsDeduced);
         Assert.True(found.System.Proof.Holds);
-        var judged = DeductionTruth.Judge(twin.Truth, TestProfiles.Of(build).Profile, found.System.Profile);
+        var judged = DeductionTruth.Judge(twin.Truth, ProfileOf(options), found.System.Profile);
         Report(options, judged, found.System.Proof, clock.Elapsed);
         Assert.Empty(judged.Wrong);
         Assert.True(judged.Recall >= LeastRecall, $"{judged.Found} of {judged.Needed}, missing {string.Join(", ", judged.Missing)}\n{string.Join('\n', found.Facts.Where(f => f.Value is null))}");
     }
 
-    internal static int BuildOf(string options) => int.Parse(options.Split(' ')[1], CultureInfo.InvariantCulture);
+    /// <summary>Of "--build 19041" or "--build 10.0.19041.329".</summary>
+    internal static int BuildOf(string options) => VersionOf(options)?.Build ?? int.Parse(options.Split(' ')[1], CultureInfo.InvariantCulture);
+
+    private static Version? VersionOf(string options) => options.Split(' ')[1] is var word && word.Contains('.', StringComparison.Ordinal) ? Version.Parse(word) : null;
+
+    private static KernelProfile ProfileOf(string options) =>
+        VersionOf(options) is { } version ? ProfileStore.Carried.Profiles.First(profile => profile.Version == version) : TestProfiles.Of(BuildOf(options)).Profile;
 
     /// <summary>The carried pack as if this build and its whole family had never been seen.</summary>
     internal static ProfileStore WithoutFamily(int build) =>
