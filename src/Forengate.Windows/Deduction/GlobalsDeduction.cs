@@ -19,8 +19,8 @@ internal sealed class GlobalsDeduction(AddressSpace space, KernelImage image, Ke
     /// <summary>Versions of the kernel's own protocol begin with 0xF (free) or 0xC (checked); older blocks with the system's major version.</summary>
     private const int MaxKdMajor = 0xF;
 
-    /// <summary>A secret of Windows' has bits all over: fewer distinct bytes are a counter, a flag or a pointer.</summary>
-    private const int SecretDistinctBytes = 6;
+    /// <summary>A secret of Windows' has bits all over: fewer distinct bytes are a counter, a flag or a pointer. Of random values one in thousands has five, one in a hundred million three.</summary>
+    private const int SecretDistinctBytes = 4;
 
     /// <summary>The most qwords tried as each of the two secrets.</summary>
     private const int MaxSecrets = 1 << 20;
