@@ -1,0 +1,17 @@
+namespace Forengate.Guests;
+
+/// <summary>What a guest's vCPUs do after an alarm.</summary>
+public enum GuestStanding
+{
+    /// <summary>Not told.</summary>
+    Unknown,
+
+    /// <summary>They run.</summary>
+    Runs,
+
+    /// <summary>They stand still, and QEMU waits for somebody: the guest can be dumped for as long as that takes.</summary>
+    Stands,
+
+    /// <summary>QEMU has ended, or does so now.</summary>
+    Ends,
+}
