@@ -22,13 +22,26 @@ public static class DumpJob
         CancellationToken cancellation)
     {
         OutputPlace.Refuse(target, output);
+        return Run(target, [dumpOptions], _ => output, targetOptions, progress, cancellation);
+    }
+
+    /// <summary>As above, with the kind and the place decided when it is known what a dump would be.</summary>
+    /// <param name="target">A live guest, or an image.</param>
+    /// <param name="choices">What to write, in the order of preference: the first that can be made and has a place is written.</param>
+    /// <param name="place">The path for a planned dump, or null where there is no room for it.</param>
+    /// <param name="targetOptions">As above.</param>
+    /// <param name="progress">As above.</param>
+    /// <param name="cancellation">As above.</param>
+    /// <exception cref="NoRoomException">There was no place for any of them.</exception>
+    internal static DumpOutcome Run(
+        string target, IReadOnlyList<DumpOptions> choices, Func<DumpPlan, string?> place, TargetOptions targetOptions, IProgress<JobProgress>? progress, CancellationToken cancellation)
+    {
         DumpResult result;
         Examination examination;
+        var passedOver = new List<string>();
         using (examination = Examination.OpenWhole(target, targetOptions, progress, cancellation))
         {
-            var plan = examination.Windows is { System: { } system } ? DumpPlan.For(system, dumpOptions, cancellation)
-                : examination.Windows.X86 is { } x86 ? X86DumpPlan.For(x86, dumpOptions)
-                : throw new WindowsNotFoundException(examination.Windows.Reason ?? "no Windows found in this memory");
+            var (plan, output) = Choose(examination, choices, place, passedOver, cancellation);
             var writing = progress is null
                 ? null
                 : new SynchronousProgress<DumpProgress>(value => progress.Report(new JobProgress("writing", value.BytesDone, value.BytesTotal)));
@@ -36,8 +49,35 @@ public static class DumpJob
             DropIfVanished(examination, output);
         }
         // Only now is it known how long a guest that was held for its view stood still.
-        return new DumpOutcome(result with { StoodStill = examination.View.Origin.StoodStill }, examination);
+        return new DumpOutcome(result with { StoodStill = examination.View.Origin.StoodStill }, examination) { PassedOver = passedOver };
     }
+
+    private static (DumpPlan, string) Choose(
+        Examination examination, IReadOnlyList<DumpOptions> choices, Func<DumpPlan, string?> place, List<string> passedOver, CancellationToken cancellation)
+    {
+        DumpWriteException? impossible = null;
+        foreach (var choice in choices)
+        {
+            try
+            {
+                var plan = Plan(examination, choice, cancellation);
+                if (place(plan) is { } output)
+                    return (plan, output);
+                passedOver.Add($"no {choice.Kind.ToString().ToLowerInvariant()} dump: there is no room for its {plan.FileSize >> 20} MiB");
+            }
+            catch (DumpWriteException e)
+            {
+                impossible ??= e;
+                passedOver.Add(e.Message);
+            }
+        }
+        throw impossible is not null && passedOver.Count == 1 ? impossible : new NoRoomException(string.Join("; ", passedOver));
+    }
+
+    private static DumpPlan Plan(Examination examination, DumpOptions options, CancellationToken cancellation) =>
+        examination.Windows is { System: { } system } ? DumpPlan.For(system, options, cancellation)
+            : examination.Windows.X86 is { } x86 ? X86DumpPlan.For(x86, options)
+            : throw new WindowsNotFoundException(examination.Windows.Reason ?? "no Windows found in this memory");
 
     /// <summary>A guest that was read in place and ended meanwhile gave a dump with holes: worse than none.</summary>
     private static void DropIfVanished(Examination examination, string output)
@@ -57,4 +97,8 @@ public static class DumpJob
 /// <summary>What a dump job did.</summary>
 /// <param name="Result">What was written.</param>
 /// <param name="Examination">The target as it was opened; its view is closed, its facts stay.</param>
-public sealed record DumpOutcome(DumpResult Result, Examination Examination);
+public sealed record DumpOutcome(DumpResult Result, Examination Examination)
+{
+    /// <summary>Why kinds that were asked for before the one that was written were not: a line each.</summary>
+    public IReadOnlyList<string> PassedOver { get; init; } = [];
+}

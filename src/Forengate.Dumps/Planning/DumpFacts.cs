@@ -26,6 +26,9 @@ internal sealed record DumpFacts
 
     public BugCheckData? BugCheck { get; init; }
 
+    /// <summary>Who says so.</summary>
+    public string BugCheckSource { get; init; } = "KiBugCheckData";
+
     public IReadOnlyList<PhysicalRange>? MemoryBlock { get; init; }
 
     /// <summary>Windows' record of its pages, with why there is none; asked only where a dump needs it.</summary>

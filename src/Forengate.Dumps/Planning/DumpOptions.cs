@@ -12,4 +12,7 @@ public sealed record DumpOptions
 
     /// <summary>File names or PIDs of processes whose own user pages are overwritten with a marker; only of kinds that have user pages.</summary>
     public IReadOnlyList<string> Exclude { get; init; } = [];
+
+    /// <summary>The bugcheck that the guest told its hypervisor: it goes into the header before what memory says. Null: memory's word.</summary>
+    public AnnouncedBugCheck? BugCheck { get; init; }
 }

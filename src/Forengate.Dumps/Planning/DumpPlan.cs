@@ -92,6 +92,13 @@ public sealed class DumpPlan
         disagreements.AddRange(runs.Disagreements);
         gaps.AddRange(runs.Gaps);
 
+        if (options.BugCheck is { } announced)
+        {
+            if (announced.Difference(facts.BugCheck, static value => value) is { } difference)
+                disagreements.Add(difference);
+            facts = facts with { BugCheck = announced.Data, BugCheckSource = announced.Source };
+        }
+
         var patches = new PatchList(facts.Kernel);
         PatchDebuggerBlock(facts, patches, gaps);
         var processors = facts.Processors.Select(processor => ProcessorPatches.Add(patches, facts.Kernel, processor, gaps)).ToList();

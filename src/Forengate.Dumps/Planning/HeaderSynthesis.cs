@@ -111,9 +111,9 @@ internal sealed class HeaderSynthesis
     private void FillBugCheck(CrashDumpHeaderWriter64 writer)
     {
         var bug = _facts.BugCheck;
-        var source = bug is null ? "LIVE_SYSTEM_DUMP: KiBugCheckData holds no stop code" : "KiBugCheckData";
+        var source = bug is null ? "LIVE_SYSTEM_DUMP: KiBugCheckData holds no stop code" : _facts.BugCheckSource;
         Dword(writer, "BugCheckCode", L.BugCheckCode, bug?.Code ?? LiveSystemDump, source);
-        source = bug is null ? "none: a live system" : "KiBugCheckData";
+        source = bug is null ? "none: a live system" : _facts.BugCheckSource;
         Qword(writer, "BugCheckParameter1", L.BugCheckParameter1, bug?.Parameter1 ?? 0, source);
         Qword(writer, "BugCheckParameter2", L.BugCheckParameter2, bug?.Parameter2 ?? 0, source);
         Qword(writer, "BugCheckParameter3", L.BugCheckParameter3, bug?.Parameter3 ?? 0, source);

@@ -47,8 +47,10 @@ public static class X86DumpPlan
         foreach (var cpu in view.Cpus.Where(cpu => !system.Processors.Any(processor => ReferenceEquals(processor.Cpu, cpu))))
             disagreements.Add($"vCPU {cpu.Index} is no processor of Windows by its GDT: its registers are not in the dump");
 
+        if (options.BugCheck?.Difference(system.BugCheck, static value => (uint)value) is { } difference)
+            disagreements.Add(difference);
         var comment = options.Comment ?? $"Forengate: {view.Origin.Format} {view.Origin.Target}";
-        var (header, fields) = X86HeaderSynthesis.Make(system, runs.Runs, first ?? new byte[X86Context.Size], first is null ? "no processor was found" : source, comment);
+        var (header, fields) = X86HeaderSynthesis.Make(system, options.BugCheck, runs.Runs, first ?? new byte[X86Context.Size], first is null ? "no processor was found" : source, comment);
         var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
         foreach (var lost in patches.Patches.Except(inDump).Select(patch => patch.Reason).Distinct())
             gaps.Add($"{lost} lies outside the dump's memory runs");

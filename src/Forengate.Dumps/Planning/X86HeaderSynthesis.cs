@@ -14,14 +14,15 @@ internal sealed class X86HeaderSynthesis
     private readonly byte[] _header = new byte[L.HeaderSize];
     private readonly List<HeaderField> _fields = [];
 
-    public static (byte[] Header, IReadOnlyList<HeaderField> Fields) Make(X86System system, IReadOnlyList<CrashDumpRun> runs, byte[] context, string contextSource, string comment)
+    public static (byte[] Header, IReadOnlyList<HeaderField> Fields) Make(
+        X86System system, AnnouncedBugCheck? announced, IReadOnlyList<CrashDumpRun> runs, byte[] context, string contextSource, string comment)
     {
         var synthesis = new X86HeaderSynthesis();
-        synthesis.Fill(system, runs, context, contextSource, comment);
+        synthesis.Fill(system, announced, runs, context, contextSource, comment);
         return (synthesis._header, synthesis._fields);
     }
 
-    private void Fill(X86System system, IReadOnlyList<CrashDumpRun> runs, byte[] context, string contextSource, string comment)
+    private void Fill(X86System system, AnnouncedBugCheck? announced, IReadOnlyList<CrashDumpRun> runs, byte[] context, string contextSource, string comment)
     {
         for (var at = 0; at < _header.Length; at += sizeof(uint))
             BinaryPrimitives.WriteUInt32LittleEndian(_header.AsSpan(at), CrashDumpLayout64.SignatureValue);
@@ -35,7 +36,7 @@ internal sealed class X86HeaderSynthesis
         Dword("PsActiveProcessHead", L.PsActiveProcessHead, (uint)system.ProcessListHead.Value, "System's list entry, and KDBG where there is one");
         Dword("MachineImageType", L.MachineImageType, Machine386, "I386");
         Dword("NumberProcessors", L.NumberProcessors, (uint)Math.Max(1, system.Processors.Count), system.Processors.Count == 0 ? "at least one: KiProcessorBlock was not found" : "KiProcessorBlock");
-        FillBugCheck(system.BugCheck);
+        FillBugCheck(announced?.Data ?? system.BugCheck, announced?.Source ?? "KiBugCheckData");
         _header.AsSpan(L.VersionUser, VersionUserSize).Clear();
         _header[L.PaeEnabled] = (byte)(system.IsPae ? 1 : 0);
         Add("PaeEnabled", L.PaeEnabled, system.IsPae ? "1" : "0", "the page tables");
@@ -62,9 +63,9 @@ internal sealed class X86HeaderSynthesis
         FillSharedData(system.SharedData);
     }
 
-    private void FillBugCheck(BugCheckData? bug)
+    private void FillBugCheck(BugCheckData? bug, string known)
     {
-        var source = bug is null ? "LIVE_SYSTEM_DUMP: KiBugCheckData holds no stop code" : "KiBugCheckData";
+        var source = bug is null ? "LIVE_SYSTEM_DUMP: KiBugCheckData holds no stop code" : known;
         Dword("BugCheckCode", L.BugCheckCode, bug?.Code ?? LiveSystemDump, source);
         ReadOnlySpan<ulong> parameters = [bug?.Parameter1 ?? 0, bug?.Parameter2 ?? 0, bug?.Parameter3 ?? 0, bug?.Parameter4 ?? 0];
         for (var i = 0; i < parameters.Length; i++)
