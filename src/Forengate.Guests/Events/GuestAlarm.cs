@@ -36,5 +36,5 @@ public sealed record GuestAlarm
     public CrashHold? Hold { get; init; }
 
     /// <summary>True for the alarms that a dump is wanted for while there is something to dump.</summary>
-    public bool WantsDump => Kind is GuestAlarmKind.Panicked or GuestAlarmKind.Watchdog or GuestAlarmKind.AgentSilent && Standing != GuestStanding.Ends;
+    public bool WantsDump => Kind is GuestAlarmKind.Panicked or GuestAlarmKind.Watchdog or GuestAlarmKind.AgentSilent && Standing is not (GuestStanding.Ends or GuestStanding.Resets);
 }

@@ -26,4 +26,11 @@ public interface IAlarmSource : IDisposable
     /// <returns>Null when none came in time, or the source is over.</returns>
     /// <exception cref="OperationCanceledException"><paramref name="ct"/> was cancelled. No alarm is lost by that.</exception>
     GuestAlarm? Next(TimeSpan patience, CancellationToken ct);
+
+    /// <summary>
+    /// Lets go of what a capture of that guest needs for itself: a QMP socket takes one client, so a source that listens on the very socket stops listening until the loan is disposed. What happens
+    /// meanwhile and can still be seen is told afterwards. Costs nothing where listening and capturing don't meet (libvirt, a second socket).
+    /// </summary>
+    /// <exception cref="OperationCanceledException"><paramref name="ct"/> was cancelled.</exception>
+    IDisposable Lend(GuestTarget target, CancellationToken ct);
 }

@@ -18,6 +18,14 @@ internal static class JsonReading
         element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number)
             ? number : null;
 
+    /// <summary>A number of 64 bits; one that was written as if it had a sign keeps its bits.</summary>
+    public static ulong? Unsigned(this JsonElement element, string name)
+    {
+        if (element.ValueKind != JsonValueKind.Object || !element.TryGetProperty(name, out var value) || value.ValueKind != JsonValueKind.Number)
+            return null;
+        return value.TryGetUInt64(out var number) ? number : value.TryGetInt64(out var signed) ? unchecked((ulong)signed) : null;
+    }
+
     public static bool? Truth(this JsonElement element, string name)
     {
         if (element.ValueKind != JsonValueKind.Object || !element.TryGetProperty(name, out var value))

@@ -28,8 +28,8 @@ internal sealed class QmpConnection : IDisposable
         _path = path;
     }
 
-    /// <summary>Called for each event with its name and QEMU's time stamp.</summary>
-    public Action<string, DateTimeOffset?>? OnEvent { get; set; }
+    /// <summary>Called for each event with its name, QEMU's time stamp and its data (undefined where it has none; good during the call only).</summary>
+    public Action<string, DateTimeOffset?, JsonElement>? OnEvent { get; set; }
 
     /// <summary>Descriptor number of the socket, for passing it on.</summary>
     public int SocketDescriptor => (int)_socket.Handle;
@@ -174,10 +174,71 @@ internal sealed class QmpConnection : IDisposable
     {
         if (root.TryGetProperty("event", out var name) && name.ValueKind == JsonValueKind.String)
         {
-            OnEvent?.Invoke(name.GetString()!, TimeStamp(root));
+            root.TryGetObject("data", out var data);
+            OnEvent?.Invoke(name.GetString()!, TimeStamp(root), data);
             return false;
         }
         return root.TryGetProperty("id", out var answered) && answered.ValueKind == JsonValueKind.Number && answered.TryGetInt64(out var number) && number == id;
+    }
+
+    /// <summary>Waits until something may have come, or the connection ends; anybody may give commands meanwhile.</summary>
+    public bool WaitReadable(TimeSpan patience)
+    {
+        try
+        {
+            return _socket.Poll(patience, SelectMode.SelectRead);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            return true;
+        }
+    }
+
+    /// <summary>Hands on the events that have come, without waiting for more.</summary>
+    /// <exception cref="GuestException">QEMU closed the connection.</exception>
+    public void DrainEvents()
+    {
+        for (; ; )
+        {
+            var newline = _buffer.AsSpan(_start, _end - _start).IndexOf((byte)'\n');
+            if (newline >= 0)
+            {
+                var line = _buffer.AsMemory(_start, newline);
+                _start += newline + 1;
+                using var document = Parse(line);
+                if (document is not null && document.RootElement.ValueKind == JsonValueKind.Object)
+                    IsFor(document.RootElement, id: 0);
+                continue;
+            }
+            MakeRoom();
+            int received;
+            try
+            {
+                received = LinuxNative.ReceiveNow(SocketDescriptor, _buffer.AsSpan(_end));
+            }
+            catch (ObjectDisposedException e)
+            {
+                throw Gone(e);
+            }
+            if (received == -1)
+                return;
+            if (received <= 0)
+                throw Gone(null);
+            _end += received;
+        }
+    }
+
+    /// <summary>Ends the conversation from any thread: who waits in it is told that QEMU closed it.</summary>
+    public void HangUp()
+    {
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        {
+            // It has ended by itself.
+        }
     }
 
     private static DateTimeOffset? TimeStamp(JsonElement root)

@@ -113,7 +113,7 @@ public sealed class QmpMonitor : IGuestMonitor
             return _connection.Execute(command, arguments, timeout, ct);
     }
 
-    private void Note(string name, DateTimeOffset? at)
+    private void Note(string name, DateTimeOffset? at, JsonElement data)
     {
         if (name == "STOP")
             (_stopped, _resumed) = (at, null);
