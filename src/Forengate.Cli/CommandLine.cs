@@ -42,6 +42,7 @@ internal static class CommandLine
         yield return ListCommands.Processes(new Shared());
         yield return ListCommands.Drivers(new Shared());
         yield return SymbolsCommand.Create();
+        yield return GuardCommand.Create(new Shared());
         yield return RescueCommand.Create(new Shared());
     }
 }

@@ -30,7 +30,7 @@ internal sealed class GuardLoop : IDisposable
         _slots = new SemaphoreSlim(options.Parallel);
     }
 
-    /// <summary>Guards until it is told to stop, or the source is over, or, with <see cref="GuardOptions.Once"/>, a dump was made or failed.</summary>
+    /// <summary>Guards until it is told to stop, or the source is over, or, with <see cref="GuardOptions.Once"/>, a dump was made, failed or was declined.</summary>
     /// <param name="stop">Nothing new is begun; what is under way is finished.</param>
     /// <param name="abort">What is under way is cancelled, too.</param>
     public GuardSummary Run(CancellationToken stop, CancellationToken abort)
@@ -114,7 +114,7 @@ internal sealed class GuardLoop : IDisposable
                 try
                 {
                     dumped = _work.Dump(pending.Order, () => LetGo(guest), abort);
-                    _onceDone |= _options.Once && dumped.Kind is GuardEventKind.Dumped or GuardEventKind.Failed;
+                    _onceDone |= _options.Once && dumped.Kind != GuardEventKind.Suppressed;
                 }
                 finally
                 {

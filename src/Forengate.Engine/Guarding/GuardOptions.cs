@@ -3,10 +3,9 @@ using Forengate.Dumps;
 namespace Forengate.Engine;
 
 /// <summary>A guest to guard whose QEMU has no libvirt.</summary>
-/// <param name="Socket">The QMP socket that is listened on as long as the guard lives.</param>
-/// <param name="CaptureSocket">A second QMP socket of the same QEMU, by which it is dumped: QEMU serves one client a socket.</param>
+/// <param name="Socket">Its QMP socket, which belongs to the guard as long as it lives.</param>
 /// <param name="AgentSocket">The socket of its agent channel; null: no agent is asked.</param>
-public sealed record GuardedMonitor(string Socket, string CaptureSocket, string? AgentSocket = null);
+public sealed record GuardedMonitor(string Socket, string? AgentSocket = null);
 
 /// <summary>What a guard guards, what it writes, and how much of it.</summary>
 public sealed record GuardOptions
@@ -46,7 +45,7 @@ public sealed record GuardOptions
     /// <summary>What is run after each dump; null: nothing.</summary>
     public FollowUp? Run { get; init; }
 
-    /// <summary>Ends after the first dump, made or failed.</summary>
+    /// <summary>Ends after the first dump: made, failed, or declined for want of room.</summary>
     public bool Once { get; init; }
 
     /// <summary>How many guests are dumped at a time, 1 or more.</summary>

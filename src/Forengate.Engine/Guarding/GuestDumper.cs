@@ -7,7 +7,10 @@ using Forengate.Windows;
 namespace Forengate.Engine;
 
 /// <summary>Makes dumps of live guests into a guard's folder.</summary>
-internal sealed class GuestDumper(GuardOptions options, DumpRoom room) : IGuardDumper
+/// <param name="options">Where to, and which kind.</param>
+/// <param name="room">How much may be written.</param>
+/// <param name="source">Who listens: it lends its monitor where there is but one.</param>
+internal sealed class GuestDumper(GuardOptions options, DumpRoom room, IAlarmSource source) : IGuardDumper
 {
     /// <summary>From the one that is asked for to smaller ones; at the end what can be made of every system (32-bit Windows has no other).</summary>
     private readonly IReadOnlyList<DumpKind> _kinds =
@@ -18,6 +21,7 @@ internal sealed class GuestDumper(GuardOptions options, DumpRoom room) : IGuardD
         var comment = DumpMark.Of(order.Guest, order.Label, order.Why);
         var announced = Announced(order.Alarm.Bugcheck);
         IDisposable? promise = null;
+        using var monitor = source.Lend(order.Guest, ct);
         try
         {
             var outcome = DumpJob.Run(

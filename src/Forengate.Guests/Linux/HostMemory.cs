@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Forengate.Guests;
 
 /// <summary>How much memory the host can give us without swapping or killing something.</summary>
-internal static class HostMemory
+public static class HostMemory
 {
     /// <summary>The lesser of MemAvailable (/proc/meminfo) and what the control group still allows, in bytes; null where neither can be read.</summary>
     public static ulong? Available()
