@@ -11,12 +11,20 @@ internal sealed class TestQemu : IDisposable
     private readonly Process _process;
 
     public TestQemu(params string[] arguments)
+        : this(arguments, static _ => { })
+    {
+    }
+
+    /// <param name="arguments">Further words for QEMU; IMAGE is the bare guest's, FOLDER the machine's own.</param>
+    /// <param name="prepare">Puts further files into the machine's folder.</param>
+    public TestQemu(string[] arguments, Action<string> prepare)
     {
         if (!File.Exists(Program))
             Assert.Skip($"{Program} is not installed");
         Folder = Directory.CreateTempSubdirectory("forengate-guests-").FullName;
         var image = Path.Combine(Folder, "guest.bin");
         File.WriteAllBytes(image, BareGuest.Image());
+        prepare(Folder);
         var start = new ProcessStartInfo(Program) { RedirectStandardError = true, UseShellExecute = false };
         foreach (var argument in (string[])
             [
@@ -59,6 +67,8 @@ internal sealed class TestQemu : IDisposable
     public GuestTarget Target => new(GuestTargetKind.Qmp, Socket);
 
     public int ProcessId => _process.Id;
+
+    public bool HasExited => _process.HasExited;
 
     public QmpMonitor Referee { get; }
 

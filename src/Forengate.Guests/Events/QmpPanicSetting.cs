@@ -35,14 +35,16 @@ internal readonly record struct QmpPanicSetting(string Action, bool Pauses)
     internal static QmpPanicSetting Read(ReadOnlySpan<string> words)
     {
         var panic = Default.Action;
-        var shutdownPauses = false;
+        var noShutdown = false;
+        // QEMU goes through -action when all words are read, so it wins wherever it stands.
+        bool? shutdownPauses = null;
         for (var i = 0; i < words.Length; i++)
         {
             // QEMU takes an option with one dash or two.
             switch (words[i].StartsWith("--", StringComparison.Ordinal) ? words[i][1..] : words[i])
             {
                 case "-no-shutdown":
-                    shutdownPauses = true;
+                    noShutdown = true;
                     break;
                 case "-action" when i + 1 < words.Length:
                     foreach (var part in words[++i].Split(','))
@@ -55,6 +57,6 @@ internal readonly record struct QmpPanicSetting(string Action, bool Pauses)
                     break;
             }
         }
-        return new QmpPanicSetting(panic, panic == "pause" || (panic == "shutdown" && shutdownPauses));
+        return new QmpPanicSetting(panic, panic == "pause" || (panic == "shutdown" && (shutdownPauses ?? noShutdown)));
     }
 }
