@@ -7,6 +7,19 @@ public static class AlarmSources
     private static readonly TimeSpan s_longestInterval = TimeSpan.FromHours(1);
     private const int MostMisses = 1000;
 
+    /// <summary>Listens to libvirt's events of its QEMU guests. Returns when the guests that run are under guard (within 5 s; one whose domain is busy follows).</summary>
+    /// <param name="connectUri">libvirt URI; null for <c>LIBVIRT_DEFAULT_URI</c>, else <c>qemu:///system</c>.</param>
+    /// <param name="guests">Names or UUIDs; null or none for all guests, including those that come later. A named guest need not run, nor exist, yet.</param>
+    /// <param name="options">What to listen for and do.</param>
+    /// <param name="ct">Ends the opening.</param>
+    /// <exception cref="GuestException">No libvirt, no daemon, no right to control guests, or not libvirt's QEMU driver.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A time or number of the options is out of its range.</exception>
+    public static IAlarmSource ForLibvirt(string? connectUri, IReadOnlyList<string>? guests, AlarmOptions options, CancellationToken ct)
+    {
+        Check(options);
+        return LibvirtAlarmSource.Open(LibvirtUri.Resolve(connectUri), guests ?? [], options, ct);
+    }
+
     /// <summary>Listens on a QMP socket of QEMU's. QEMU serves one client a socket: the source has it for as long as it lives, but for the time of a <see cref="IAlarmSource.Lend"/>.</summary>
     /// <param name="socket">Path of the socket that is listened on.</param>
     /// <param name="options">What to listen for and do.</param>
