@@ -56,6 +56,7 @@ public static class DumpJob
         Examination examination, IReadOnlyList<DumpOptions> choices, Func<DumpPlan, string?> place, List<string> passedOver, CancellationToken cancellation)
     {
         DumpWriteException? impossible = null;
+        var wantsRoom = false;
         foreach (var choice in choices)
         {
             try
@@ -63,6 +64,7 @@ public static class DumpJob
                 var plan = Plan(examination, choice, cancellation);
                 if (place(plan) is { } output)
                     return (plan, output);
+                wantsRoom = true;
                 passedOver.Add($"no {choice.Kind.ToString().ToLowerInvariant()} dump: there is no room for its {plan.FileSize >> 20} MiB");
             }
             catch (DumpWriteException e)
@@ -71,7 +73,7 @@ public static class DumpJob
                 passedOver.Add(e.Message);
             }
         }
-        throw impossible is not null && passedOver.Count == 1 ? impossible : new NoRoomException(string.Join("; ", passedOver));
+        throw impossible is not null && !wantsRoom ? impossible : new NoRoomException(string.Join("; ", passedOver));
     }
 
     private static DumpPlan Plan(Examination examination, DumpOptions options, CancellationToken cancellation) =>

@@ -177,6 +177,7 @@ public sealed class Examination : IDisposable
         },
         ConnectUri = options.ConnectUri,
         MaxPause = options.MaxPause,
+        GoesOnThroughSignals = options.GoesOnThroughSignals,
         Watchdog = WatchdogHost.ThisProgram(),
     };
 

@@ -53,4 +53,7 @@ public sealed record TargetOptions
 
     /// <summary>Refuse a way that is expected to keep a running guest standing longer; null for no limit.</summary>
     public TimeSpan? MaxPause { get; init; }
+
+    /// <summary>A copy under way is finished when the program is told to end (<see cref="Guests.CaptureOptions.GoesOnThroughSignals"/>).</summary>
+    internal bool GoesOnThroughSignals { get; init; }
 }

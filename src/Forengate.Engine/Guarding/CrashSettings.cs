@@ -34,13 +34,12 @@ internal sealed record CrashSettings
     /// <exception cref="XmlException">It is no XML.</exception>
     public static CrashSettings Read(GuestXml xml)
     {
-        var domain = Parse(xml.Live);
+        var domain = Parse(xml.Text);
         var devices = domain.Element("devices");
         return new CrashSettings
         {
             PanicDevices = [.. Devices(devices, "panic").Select(panic => (string?)panic.Attribute("model") ?? "isa")],
-            // The live one may be what a guard has set.
-            OnCrash = (string?)(xml.Lasting is { } lasting ? Parse(lasting) : domain).Element("on_crash") ?? "destroy",
+            OnCrash = xml.OnCrash,
             Watchdogs = [.. Devices(devices, "watchdog").Select(dog => ((string?)dog.Attribute("model") ?? "watchdog", (string?)((string?)dog.Attribute("action") ?? "reset")))],
             HasAgentChannel = Devices(devices, "channel").Any(channel => (string?)channel.Element("target")?.Attribute("name") == AgentPort),
             IsKvm = (string?)domain.Attribute("type") == "kvm",

@@ -18,7 +18,7 @@ public static class Guard
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(journal);
-        options = options with { Folder = Path.GetFullPath(options.Folder) };
+        options = options with { Folder = Path.GetFullPath(options.Folder), Target = options.Target with { GoesOnThroughSignals = true } };
         ProveWritable(options.Folder);
         using var profiles = KnownProfiles.Of(options.Target, stop);
         var room = RoomOf(options);

@@ -38,6 +38,11 @@ public sealed record CaptureOptions
     /// </summary>
     public TimeSpan? Deadline { get; init; }
 
+    /// <summary>
+    /// SIGTERM and SIGHUP do not end a copy: for a program that finishes what is under way when it is told to end, and that always ends a capture by its token. Else they continue the guest at once.
+    /// </summary>
+    public bool GoesOnThroughSignals { get; init; }
+
     /// <summary>Refuse a <see cref="CaptureMode.StopAndCopy"/> or <see cref="CaptureMode.Snapshot"/> that is expected to keep the guest standing longer; null for no limit.</summary>
     public TimeSpan? MaxPause { get; init; }
 

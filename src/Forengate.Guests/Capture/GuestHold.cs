@@ -32,13 +32,13 @@ internal sealed class GuestHold : IDisposable
     public string? Failure { get; private set; }
 
     /// <summary>Stops the guest under the watchdog's eyes.</summary>
-    public static GuestHold Stop(IGuestMonitor monitor, WatchdogLease watchdog, TimeSpan deadline, CancellationToken ct)
+    public static GuestHold Stop(IGuestMonitor monitor, WatchdogLease watchdog, TimeSpan deadline, CancellationToken ct, bool throughSignals = false)
     {
         watchdog.Arm(deadline);
         var hold = new GuestHold(monitor, watchdog);
         try
         {
-            foreach (var signal in (ReadOnlySpan<PosixSignal>)[PosixSignal.SIGTERM, PosixSignal.SIGHUP])
+            foreach (var signal in throughSignals ? [] : (ReadOnlySpan<PosixSignal>)[PosixSignal.SIGTERM, PosixSignal.SIGHUP])
             {
                 // What the signal does to the program is the program's business; the guest runs first.
                 hold._signals.Add(PosixSignalRegistration.Create(signal, context => hold.Release($"forengate got {context.Signal}")));

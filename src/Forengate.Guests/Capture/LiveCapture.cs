@@ -142,11 +142,11 @@ public static class LiveCapture
         return null;
     }
 
-    private static GuestHold Stop(GuestSession session, WatchdogLease watchdog, TimeSpan deadline, CancellationToken ct)
+    private static GuestHold Stop(GuestSession session, WatchdogLease watchdog, TimeSpan deadline, CancellationToken ct, bool throughSignals = false)
     {
         try
         {
-            return GuestHold.Stop(session.Monitor, watchdog, deadline, ct);
+            return GuestHold.Stop(session.Monitor, watchdog, deadline, ct, throughSignals);
         }
         catch
         {
@@ -185,7 +185,7 @@ public static class LiveCapture
             }
             var deadline = options.Deadline ?? TimeSpan.FromTicks(Math.Max(s_leastDeadline.Ticks, 4 * expected.Ticks));
             var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
-            using var hold = Stop(session, watchdog, deadline, ct);
+            using var hold = Stop(session, watchdog, deadline, ct, options.GoesOnThroughSignals);
             var taken = DateTimeOffset.UtcNow;
             if (!session.Map.StillHolds(session.Monitor, ct))
             {

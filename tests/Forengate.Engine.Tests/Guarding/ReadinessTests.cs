@@ -22,7 +22,7 @@ public sealed class ReadinessTests
     [Fact]
     public void A_guest_that_lacks_everything_is_told_the_lines_to_add()
     {
-        var ready = GuardReadiness.Of(CrashSettings.Read(new GuestXml(Bare, null)), s_all, 100 * Gib, 100 * Gib);
+        var ready = GuardReadiness.Of(CrashSettings.Read(new GuestXml(Bare, "destroy")), s_all, 100 * Gib, 100 * Gib);
         Assert.False(ready.IsReady);
         Assert.Equal("nothing is heard of its crashes and hangs", ready.Text);
         Assert.Contains(ready.Lines, line => line.Contains("<panic model='hyperv'/>", StringComparison.Ordinal));
@@ -31,9 +31,9 @@ public sealed class ReadinessTests
     }
 
     [Fact]
-    public void A_guest_that_has_all_is_ready_and_its_own_action_is_the_lasting_one()
+    public void A_guest_that_has_all_is_ready_and_its_own_action_is_told()
     {
-        var settings = CrashSettings.Read(new GuestXml(Good, Good.Replace("preserve", "coredump-restart", StringComparison.Ordinal)));
+        var settings = CrashSettings.Read(new GuestXml(Good, "coredump-restart"));
         Assert.Equal(8 * Gib, settings.Memory);
         Assert.Equal("coredump-restart", settings.OnCrash);
         var ready = GuardReadiness.Of(settings, s_all, 100 * Gib, 100 * Gib);
@@ -49,7 +49,7 @@ public sealed class ReadinessTests
     [InlineData(7, 100, GuardTriggers.All, DumpKind.Kernel, null)]
     public void Too_little_room_or_memory_is_said_before(ulong room, ulong memory, GuardTriggers triggers, DumpKind kind, string? said)
     {
-        var ready = GuardReadiness.Of(CrashSettings.Read(new GuestXml(Good, null)), s_all with { Triggers = triggers, Kind = kind }, room * Gib, memory * Gib);
+        var ready = GuardReadiness.Of(CrashSettings.Read(new GuestXml(Good, "preserve")), s_all with { Triggers = triggers, Kind = kind }, room * Gib, memory * Gib);
         Assert.Equal(said is null, ready.IsReady);
         if (said is not null)
             Assert.Contains(ready.Lines, line => line.Contains(said, StringComparison.Ordinal));
@@ -58,7 +58,7 @@ public sealed class ReadinessTests
     [Fact]
     public void A_watchdog_that_resets_is_named_and_what_is_not_asked_for_is_not()
     {
-        var settings = CrashSettings.Read(new GuestXml(Good.Replace("pause", "reset", StringComparison.Ordinal), null));
+        var settings = CrashSettings.Read(new GuestXml(Good.Replace("pause", "reset", StringComparison.Ordinal), "preserve"));
         Assert.Contains(GuardReadiness.Of(settings, s_all, 100 * Gib, null).Lines, line => line.Contains("action 'reset'", StringComparison.Ordinal));
         Assert.True(GuardReadiness.Of(settings, s_all with { Triggers = GuardTriggers.Panic }, 100 * Gib, null).IsReady);
     }
@@ -67,5 +67,5 @@ public sealed class ReadinessTests
     [InlineData("")]
     [InlineData("<domain")]
     [InlineData("<!DOCTYPE a [<!ENTITY b SYSTEM 'file:///etc/passwd'>]><domain>&b;</domain>")]
-    public void What_is_no_definition_is_refused(string xml) => Assert.Throws<XmlException>(() => CrashSettings.Read(new GuestXml(xml, null)));
+    public void What_is_no_definition_is_refused(string xml) => Assert.Throws<XmlException>(() => CrashSettings.Read(new GuestXml(xml, "destroy")));
 }
