@@ -53,9 +53,9 @@ internal sealed record GuardReadiness(string Text, IReadOnlyList<string> Lines, 
             else
                 Lacks($"no channel to the guest agent; {(settings.IsLibvirt ? "add <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>" : "name its socket with --agent-socket")}");
         }
-        var action = OnCrash(settings);
+        var afterwards = OnCrash(settings);
         if (heard.Count > 0 && options.Triggers.HasFlag(GuardTriggers.Panic))
-            lines.Add(action);
+            lines.Add(afterwards);
         lacking += Room(settings, options, room, hostMemory, lines);
         var text = heard.Count == 0 ? "nothing is heard of its crashes and hangs" : $"{string.Join(", ", heard)} is dumped as {options.Kind.ToString().ToLowerInvariant()}";
         return new GuardReadiness(text, lines, lacking == 0);
