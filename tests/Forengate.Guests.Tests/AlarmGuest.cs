@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Net.Sockets;
 
 namespace Forengate.Guests.Tests;
 
@@ -51,6 +52,16 @@ internal static class AlarmGuest
         0xC6, 0x00, 0x01, // mov byte [eax], 1
         0xEB, 0xB5, // jmp wait
     ];
+
+    /// <summary>Sends a letter to COM1, of which this is the socket.</summary>
+    public static void Tell(string socketPath, char letter)
+    {
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Connect(new UnixDomainSocketEndPoint(socketPath));
+        socket.Send([(byte)letter]);
+        // The letter waits in the device until the guest asks for it; the line may close behind it, once QEMU has it.
+        Thread.Sleep(100);
+    }
 
     /// <summary>A flat multiboot image (Multiboot specification 0.6.96, 3.1.3).</summary>
     public static byte[] Image(char atBoot = Nothing)

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Net.Sockets;
 
 namespace Forengate.Guests.Tests;
 
@@ -19,14 +18,7 @@ public sealed class AlarmQmpTests
         return qemu;
     }
 
-    private static void Tell(TestQemu qemu, char letter)
-    {
-        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        socket.Connect(new UnixDomainSocketEndPoint(Path.Combine(qemu.Folder, "com")));
-        socket.Send([(byte)letter]);
-        // The letter waits in the device until the guest asks for it; the line may close behind it.
-        Thread.Sleep(100);
-    }
+    private static void Tell(TestQemu qemu, char letter) => AlarmGuest.Tell(Path.Combine(qemu.Folder, "com"), letter);
 
     private static IAlarmSource Listen(TestQemu qemu, AlarmOptions? options = null) => AlarmSources.ForQmp(qemu.Socket, options ?? new AlarmOptions(), null, CancellationToken.None);
 

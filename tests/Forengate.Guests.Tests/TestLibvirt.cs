@@ -9,7 +9,8 @@ public class TestLibvirt : IDisposable
 {
     private const string Daemon = "/usr/sbin/libvirtd";
 
-    private readonly Process? _process;
+    private readonly ProcessStartInfo _start = new() { RedirectStandardError = true, RedirectStandardOutput = true };
+    private Process? _process;
     private readonly List<string> _guests = [];
 
     public TestLibvirt()
@@ -28,10 +29,12 @@ public class TestLibvirt : IDisposable
             Path.Combine(settings, "qemu.conf"),
             "security_driver=\"none\"\ncgroup_controllers=[]\nnamespaces=[]\nstdio_handler=\"file\"\nremember_owner=0\n" + (maySnapshot ? "clear_emulator_capabilities=0\n" : ""));
         File.WriteAllBytes(Path.Combine(Folder, "guest.bin"), BareGuest.Image());
+        File.WriteAllBytes(Path.Combine(Folder, "alarm.bin"), AlarmGuest.Image());
+        File.WriteAllBytes(Path.Combine(Folder, "panic.bin"), AlarmGuest.Image(AlarmGuest.IsaPanic));
         foreach (var name in (string[])["home", "cache", "run", "data"])
             Directory.CreateDirectory(Path.Combine(Folder, name));
         Run("chmod", "755", Folder);
-        var start = new ProcessStartInfo { RedirectStandardError = true, RedirectStandardOutput = true };
+        var start = _start;
         if (Environment.IsPrivilegedProcess)
         {
             Run("chown", "-R", "65534:65534", Folder);
@@ -48,7 +51,12 @@ public class TestLibvirt : IDisposable
         start.Environment["XDG_CACHE_HOME"] = Path.Combine(Folder, "cache");
         start.Environment["XDG_RUNTIME_DIR"] = Path.Combine(Folder, "run");
         start.Environment["XDG_DATA_HOME"] = Path.Combine(Folder, "data");
-        _process = Process.Start(start)!;
+        StartDaemon();
+    }
+
+    private void StartDaemon()
+    {
+        _process = Process.Start(_start)!;
         _process.ErrorDataReceived += static (_, _) => { };
         _process.OutputDataReceived += static (_, _) => { };
         _process.BeginErrorReadLine();
@@ -58,6 +66,61 @@ public class TestLibvirt : IDisposable
     }
 
     public string Folder { get; } = "";
+
+    /// <summary>The daemon dies; its guests go on.</summary>
+    public void KillDaemon()
+    {
+        _process!.Kill();
+        _process.WaitForExit();
+        _process.Dispose();
+    }
+
+    public void RestartDaemon()
+    {
+        File.Delete(SocketPath);
+        StartDaemon();
+    }
+
+    /// <summary>Starts an <see cref="AlarmGuest"/> with pvpanic on ISA and a watchdog. Skips the test where libvirt is not installed.</summary>
+    public GuestTarget StartAlarm(string name, string onCrash, bool atBoot = false, bool persistent = false, string devices = "")
+    {
+        if (_process is null)
+            Assert.Skip("libvirt is not installed");
+        var file = Path.Combine(Folder, name + ".xml");
+        File.WriteAllText(
+            file,
+            $"""
+            <domain type='qemu'>
+              <name>{name}</name>
+              <memory unit='MiB'>64</memory>
+              <vcpu>1</vcpu>
+              <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{Folder}/{(atBoot ? "panic" : "alarm")}.bin</kernel></os>
+              <features><acpi/><apic/></features>
+              <on_crash>{onCrash}</on_crash>
+              <devices>
+                <emulator>{TestQemu.Program}</emulator><memballoon model='none'/>
+                <serial type='unix'><source mode='bind' path='{Folder}/{name}.com'/><target type='isa-serial' port='0'/></serial>
+                <panic model='isa'/>
+                {devices}
+              </devices>
+            </domain>
+            """);
+        Run("chmod", "644", file);
+        _guests.Add(name);
+        if (persistent)
+        {
+            Virsh("define", file);
+            Virsh("start", name);
+        }
+        else
+        {
+            Virsh("create", file);
+        }
+        return new GuestTarget(GuestTargetKind.Libvirt, name);
+    }
+
+    /// <summary>Tells an <see cref="AlarmGuest"/> what to do.</summary>
+    public void Tell(string name, char letter) => AlarmGuest.Tell(Path.Combine(Folder, name + ".com"), letter);
 
     private string SocketPath => Path.Combine(Folder, "run", "libvirt", "libvirt-sock");
 

@@ -9,7 +9,7 @@ public enum CrashAction
     /// <summary>It is reset and runs again, in the same QEMU ("restart").</summary>
     Restart = 1,
 
-    /// <summary>libvirt's "rename-restart", which its QEMU driver treats as "restart".</summary>
+    /// <summary>libvirt's "rename-restart". Its QEMU driver refuses it; where one takes it, it is "restart".</summary>
     RenameRestart = 2,
 
     /// <summary>It is left as it is, for somebody to look at ("preserve"; <c>-action panic=pause</c>).</summary>
