@@ -27,27 +27,42 @@ public sealed class CrashedTwinTests : IDisposable
         using var libvirt = LibvirtDaemon.Start(TwinFolders.New());
         using var early = Twin(libvirt, "early", "E2");
         Virsh(libvirt, "set-lifecycle-action", "early", "crash", "destroy", "--live");
-        var guarding = Start(new GuardOptions { Folder = _folder, Target = new TargetOptions { ConnectUri = libvirt.Uri }, Triggers = GuardTriggers.Panic, Reserve = 0 });
-        await Until(() => Of(GuardEventKind.Ready).Length == 1);
-        // Guests that come later are guarded as well.
         using var again = Twin(libvirt, "again", "1E");
+        Virsh(libvirt, "set-lifecycle-action", "again", "crash", "restart", "--live");
+        Virsh(libvirt, "set-lifecycle-action", "again", "reboot", "restart", "--live");
+        var guarding = Start(new GuardOptions { Folder = _folder, Target = new TargetOptions { ConnectUri = libvirt.Uri }, Triggers = GuardTriggers.Panic, Reserve = 0 });
+        await Until(() => Of(GuardEventKind.Ready).Length == 2);
+        // Guests that come later are guarded as well.
         using var left = Twin(libvirt, "left", "3B");
         await Until(() => Of(GuardEventKind.Ready).Length == 3);
-        Virsh(libvirt, "set-lifecycle-action", "again", "reboot", "restart", "--live");
         await Until(() => OnCrash(libvirt, "early") == "preserve");
         foreach (var twin in (TwinGuest[])[early, again, left])
             twin.Machine.Hmp(Panic);
         await Until(() => Of(GuardEventKind.Dumped).Length == 3);
+        // One that has hardly begun: its CPU is in the ROM yet.
+        using var boots = TwinGuest.Start(Image("6B"), new MachineOptions { LibvirtUri = libvirt.Uri, Name = "boots", ExtraArguments = ["-device", "pvpanic"], Paused = true });
+        await Until(() => Of(GuardEventKind.Ready).Length == 4);
+        using (var monitor = boots.Machine.OpenMonitor())
+        {
+            monitor.Execute("cont");
+            monitor.Hmp(Panic);
+        }
+        await Until(() => Of(GuardEventKind.Dumped).Length == 4);
         _stop.Cancel();
         var summary = await guarding.WaitAsync(s_patience, TestContext.Current.CancellationToken);
-        Assert.Equal((3, 0, 0, 0), (summary.Dumped, summary.Failed, summary.Declined, summary.Incomplete));
+        Assert.Equal((4, 0, 0), (summary.Dumped, summary.Failed, summary.Declined));
         Judge("early", 0xE2);
         Judge("again", 0x1E);
         Judge("left", 0x3B);
+        Judge("boots", 0x6B, hasRegisters: false);
         Assert.Contains("(destroy)", Of(GuardEventKind.Dumped).Single(line => line.Guest == "libvirt:early").Action, StringComparison.Ordinal);
         Assert.False(early.Machine.IsRunning);
+        Assert.Contains("(restart)", Of(GuardEventKind.Dumped).Single(line => line.Guest == "libvirt:again").Action, StringComparison.Ordinal);
+        await Until(() => Virsh(libvirt, "domstate", "again") == "running");
+        again.Machine.Ping();
+        Assert.Equal("restart", OnCrash(libvirt, "again"));
         Assert.Equal("crashed", Virsh(libvirt, "domstate", "left"));
-        Assert.Equal(3, Directory.GetFiles(_folder, "*.dmp").Length);
+        Assert.Equal(4, Directory.GetFiles(_folder, "*.dmp").Length);
     }
 
     [Fact]
@@ -72,14 +87,15 @@ public sealed class CrashedTwinTests : IDisposable
         TwinGuest.Start(Image(code), new MachineOptions { LibvirtUri = libvirt.Uri, Name = name, ExtraArguments = ["-device", "pvpanic"] });
 
     /// <summary>One dump of this guest, by our own check and by the debugger engine, where its licence is accepted.</summary>
-    private void Judge(string guest, uint code)
+    private void Judge(string guest, uint code, bool hasRegisters = true)
     {
         var told = Assert.Single(Of(GuardEventKind.Dumped), line => line.Guest == guest || line.Guest == $"libvirt:{guest}");
         Assert.Equal(code, told.Bugcheck!.StopCode);
         Assert.Equal(4UL, told.Bugcheck.Parameter4);
-        Assert.True(told.Complete, string.Join('\n', told.Lines));
+        Assert.True(told.Complete == true || !hasRegisters, string.Join('\n', told.Lines));
         Assert.EndsWith($"_panic_{code:X}.dmp", told.File, StringComparison.Ordinal);
-        Assert.DoesNotContain(DumpCheck.Of(told.File!, TestContext.Current.CancellationToken).Findings, finding => finding.Severity != CheckSeverity.Note);
+        var worst = hasRegisters ? CheckSeverity.Note : CheckSeverity.Warning;
+        Assert.DoesNotContain(DumpCheck.Of(told.File!, TestContext.Current.CancellationToken).Findings, finding => finding.Severity > worst);
         if (!DebuggerEngine.Accepted)
             return;
         var verdict = DebuggerEngine.Judge(told.File!, ".bugcheck");

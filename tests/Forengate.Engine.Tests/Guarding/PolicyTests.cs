@@ -69,7 +69,7 @@ public sealed class PolicyTests : IDisposable
         Other("win_10_20261121T120005.000Z_panic_D1.dmp.partial-0", DumpFiles.Header(guest, label, "panic"));
         File.CreateSymbolicLink(Path.Combine(_folder, "win_10_20261121T120006.000Z_panic_D1.dmp"), ours);
         Directory.CreateDirectory(Path.Combine(_folder, "win_10_20261121T120007.000Z_panic_D1.dmp"));
-        Assert.Equal([ours, second], Retention.Find(_folder, label).Select(dump => dump.Path).Order());
+        Assert.Equal([ours, second], Retention.Find(_folder, label).Select(dump => dump.Path).OrderByDescending(path => path, StringComparer.Ordinal));
     }
 
     [Fact]
