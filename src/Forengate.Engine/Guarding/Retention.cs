@@ -14,7 +14,7 @@ internal sealed record Retention(int? Keep, ulong? KeepBytes)
     /// <summary>The dumps of one guest that have to go, oldest first. Never the newest.</summary>
     public IReadOnlyList<KeptDump> Excess(IEnumerable<KeptDump> dumps)
     {
-        KeptDump[] newestFirst = [.. dumps.OrderByDescending(dump => dump.At).ThenByDescending(dump => dump.Path, StringComparer.Ordinal)];
+        KeptDump[] newestFirst = [.. dumps.OrderByDescending(dump => dump.At).ThenByDescending(dump => dump.Path.Length).ThenByDescending(dump => dump.Path, StringComparer.Ordinal)];
         var (bytes, kept) = (0UL, 0);
         foreach (var dump in newestFirst)
         {
