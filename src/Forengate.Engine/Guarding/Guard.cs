@@ -10,7 +10,7 @@ public static class Guard
 
     /// <summary>Guards until it is told to stop.</summary>
     /// <param name="options">Whom, where to, how much.</param>
-    /// <param name="journal">Told of every happening, one at a time, on the guard's threads; what it throws ends nothing but that line.</param>
+    /// <param name="journal">Told of every happening, one at a time, on the guard's threads; it must not throw.</param>
     /// <param name="stop">Ends the guarding: a dump under way is finished, guests' settings are put back.</param>
     /// <param name="abort">Cancels the dumps under way, too; nothing is left of them.</param>
     /// <exception cref="IOException">The folder is not there or the guests can't be listened to (<see cref="GuestException"/>).</exception>

@@ -80,7 +80,7 @@ internal sealed class GuardLoop : IDisposable
         {
             _journal.Write(GuardEventKind.Heard, alarm.Target?.ToString(), alarm.Text);
             if (alarm is { Kind: GuestAlarmKind.Started, Target: { } started })
-                Begin(() => TellReadiness(started));
+                Begin(() => Safely(started, () => TellReadiness(started)));
             return;
         }
         var order = new DumpOrder(alarm, guest, GuardPolicy.WordOf(trigger));
@@ -90,7 +90,7 @@ internal sealed class GuardLoop : IDisposable
             var kind = hindrance is null || !_options.Triggers.HasFlag(trigger) ? GuardEventKind.Heard : GuardEventKind.Declined;
             _journal.Write(kind, guest.ToString(), hindrance is null ? alarm.Text : $"{alarm.Text}: {hindrance}", order.Why);
             if (alarm.Hold is { } hold)
-                Begin(() => _work.Act(order, [hold], coreFile: null, tell: true, abort));
+                Begin(() => Safely(guest, () => _work.Act(order, [hold], coreFile: null, tell: true, abort)));
             return;
         }
         lock (_gate)
@@ -107,26 +107,42 @@ internal sealed class GuardLoop : IDisposable
     private void WorkFor(GuardedGuest guest, CancellationToken stop, CancellationToken abort)
     {
         while (Next(guest) is { } pending)
+            Safely(pending.Order.Guest, () => WorkFor(guest, pending, stop, abort));
+    }
+
+    private void WorkFor(GuardedGuest guest, PendingDump pending, CancellationToken stop, CancellationToken abort)
+    {
+        if (!TryEnter(stop))
         {
-            GuardEvent? dumped = null;
-            if (TryEnter(stop))
-            {
-                try
-                {
-                    dumped = _work.Dump(pending.Order, () => LetGo(guest), abort);
-                    _onceDone |= _options.Once && dumped.Kind != GuardEventKind.Suppressed;
-                }
-                finally
-                {
-                    _slots.Release();
-                }
-                _work.Follow(dumped, abort);
-            }
-            else
-            {
-                _journal.Write(GuardEventKind.Declined, pending.Order.Guest.ToString(), $"{pending.Order.Alarm.Text}: the guard ends", pending.Order.Why);
-                _work.Act(pending.Order, LetGo(guest), coreFile: null, tell: true, abort);
-            }
+            _journal.Write(GuardEventKind.Declined, pending.Order.Guest.ToString(), $"{pending.Order.Alarm.Text}: the guard ends", pending.Order.Why);
+            _work.Act(pending.Order, LetGo(guest), coreFile: null, tell: true, abort);
+            return;
+        }
+        GuardEvent dumped;
+        try
+        {
+            dumped = _work.Dump(pending.Order, () => LetGo(guest), abort);
+            _onceDone |= _options.Once && dumped.Kind != GuardEventKind.Suppressed;
+        }
+        finally
+        {
+            _slots.Release();
+        }
+        _work.Follow(dumped, abort);
+    }
+
+    /// <summary>A fault of ours with one guest is told, and the others are guarded on.</summary>
+    private void Safely(GuestTarget guest, Action work)
+    {
+        try
+        {
+            work();
+        }
+#pragma warning disable CA1031 // The last line of defence of a program that has to stay.
+        catch (Exception e)
+#pragma warning restore CA1031
+        {
+            _journal.Write(GuardEventKind.Failed, guest.ToString(), $"internal error: {e.GetType()}: {e.Message}");
         }
     }
 
