@@ -23,6 +23,7 @@ internal static class MakeVerb
           --free PAGES      free with stale content (256)   --standby PAGES (512)   --modified PAGES (64)   of files
           --hot PAGES       a power of two: 'twin send DIR hot' has CPU 0 write the rising counter into page (counter mod PAGES) of them (0)
           --zeroed PAGES    most that are zeroed, the rest is held by a driver (all)
+          --panic command|isa|pci   can be told to crash (twin send), or does at boot by that device
           --fill PERCENT    of free RAM (0)         --bugcheck CODE,P1,P2,P3,P4   (hex)
           --note            the dump header that virtio-win's fwcfg driver leaves for QEMU's win-dmp; start it with --vmcoreinfo
           --shuffle SEED    fields of the kernel's private structures and its globals lie elsewhere: a kernel no table knows; truth.json has the layouts
@@ -111,6 +112,10 @@ internal static class MakeVerb
         "--fill" => options with { FillPercent = (int)Number(name, value) },
         "--levels" => options with { Levels = (int)Number(name, value) },
         "--shuffle" => options with { Shuffle = Number(name, value) },
+        "--panic" => value switch
+        {
+            "command" => options with { Panic = true }, "isa" => options with { Panic = true, PanicAtBoot = PanicWay.Isa }, "pci" => options with { Panic = true, PanicAtBoot = PanicWay.Pci }, _ => throw Refuse(name, value),
+        },
         "--bugcheck" => options with { Bugcheck = ParseBugcheck(name, value) },
         _ => throw new UsageException($"{name} is no option of 'twin make'"),
     };

@@ -89,7 +89,9 @@ internal sealed class ImageBuilder
         var busy = running.Select(r => r.Process.Plan.Pid).ToHashSet();
         var (commandTable, commands) = new CommandWriter(_tables, _system, pool, kernel, processBuilder.Handles, idEntries).Write(processes, busy);
         var hot = HotArea.Reserve(_system, ptes, _options.HotPages);
-        var addresses = CodeAddresses(kernel, pool.AllocatePages(GuestRam.PageSize), commandTable, hot);
+        var addresses = CodeAddresses(kernel, pool.AllocatePages(GuestRam.PageSize), commandTable, hot, PanicPage(ptes));
+        if (_options.PanicAtBoot is { } way)
+            _system.WriteU64(addresses.CounterPage + CrashCode.DueOffset, (ulong)way | CrashCode.AfterAWhile);
         var code = assemble(addresses);
         PlaceCode(addresses, code, running);
         var cpus = new CpuStart[_options.CpuCount];
@@ -240,14 +242,23 @@ internal sealed class ImageBuilder
         }
     }
 
-    private GuestCodeAddresses CodeAddresses(KernelImage kernel, ulong counter, ulong commands, HotArea? hot)
+    private ulong PanicPage(SystemPtes ptes)
+    {
+        if (!_options.Panic)
+            return 0;
+        var va = ptes.Reserve(1);
+        _system.Map(va, CrashCode.PanicAddress, Pte.Device);
+        return va;
+    }
+
+    private GuestCodeAddresses CodeAddresses(KernelImage kernel, ulong counter, ulong commands, HotArea? hot, ulong panic)
     {
         var entry = kernel.AddressOf(_options.KvaShadow ? "KiSystemCall64Shadow" : "KiSystemCall64");
         return new GuestCodeAddresses
         {
             KernelLoop = kernel.AddressOf("KiIdleLoop"), SystemCallEntry = entry, EntryBody = entry + 0x100, UserLoop = UserSpace.HostImage + 0x1000, CounterPage = counter, CommandTable = commands,
             KpcrScratch = KvaField("Prcb.UserRspShadow"), KpcrKernelCr3 = KvaField("Prcb.KernelDirectoryTableBase"), KvaShadow = _options.KvaShadow,
-            HotArea = hot?.Va ?? 0, HotPages = _options.HotPages,
+            HotArea = hot?.Va ?? 0, HotPages = _options.HotPages, PanicPage = panic, PanicsAtBoot = _options.PanicAtBoot is not null,
         };
     }
 

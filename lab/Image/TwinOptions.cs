@@ -54,6 +54,10 @@ internal sealed record TwinOptions
     /// <summary>Percent of free RAM that is filled with seeded data; a driver holds these pages.</summary>
     public int FillPercent { get; init; }
     public Bugcheck? Bugcheck { get; init; }
+    /// <summary>The guest can be told to crash.</summary>
+    public bool Panic { get; init; }
+    /// <summary>It crashes by itself, some tenths of a second after its start.</summary>
+    public PanicWay? PanicAtBoot { get; init; }
     /// <summary>A driver in the guest has left a dump header for QEMU's win-dmp.</summary>
     public bool Note { get; init; }
     /// <summary>Moves the fields of the kernel's private structures, and its globals, by this seed: a kernel no table knows (<see cref="Tables.LayoutShuffle"/>).</summary>

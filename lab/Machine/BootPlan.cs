@@ -114,6 +114,12 @@ public sealed record GuestCodeAddresses
 
     /// <summary>Pages of the hot area, a power of two.</summary>
     public int HotPages { get; init; }
+
+    /// <summary>Kernel VA under which <see cref="CrashCode.PanicAddress"/> is mapped; 0: the guest can't be told to crash.</summary>
+    public ulong PanicPage { get; init; }
+
+    /// <summary>The guest crashes by itself soon after its start: nothing is to be waited for.</summary>
+    public bool PanicsAtBoot { get; init; }
 }
 
 /// <summary>
@@ -122,7 +128,8 @@ public sealed record GuestCodeAddresses
 /// u32 kind (1 = insert list entry at tail, 2 = remove list entry), u32 number of qword writes that follow the list step (0..6 pairs do not fit here: they lie at WritesVa),
 /// u64 ListHead VA, u64 Entry VA, u64 WritesVa (array of {u64 VA, u64 value}), u64 state (guest sets 1 when done), 16 bytes zero.
 /// Over COM1: host sends 'C' + two hex digits (command index) + newline; guest answers "OK xx\n" or "ER xx\n"; host sends 'P' + newline, guest answers "TWIN\n";
-/// host sends 'H' + '1' or '0' + newline: the hot area is switched on or off, "OK 01" or "OK 00" (or "ER", where there is none).
+/// host sends 'H' + '1' or '0' + newline: the hot area is switched on or off, "OK 01" or "OK 00" (or "ER", where there is none);
+/// host sends 'B' + a digit (<see cref="PanicWay"/>) + newline: "OK 0d", and then the guest crashes that way.
 /// </summary>
 public static class CommandTable
 {

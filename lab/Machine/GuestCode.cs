@@ -127,7 +127,7 @@ public static class GuestCode
         Label alive = a.CreateLabel(), poll = a.CreateLabel(), leave = a.CreateLabel(), line = a.CreateLabel(), command = a.CreateLabel(),
             ping = a.CreateLabel(), swallow = a.CreateLabel(), bad = a.CreateLabel(), good = a.CreateLabel(), answer = a.CreateLabel(),
             writes = a.CreateLabel(), write = a.CreateLabel(), done = a.CreateLabel(), remove = a.CreateLabel(),
-            get = a.CreateLabel(), print = a.CreateLabel(), hex = a.CreateLabel(), hot = a.CreateLabel(),
+            get = a.CreateLabel(), print = a.CreateLabel(), hex = a.CreateLabel(), hot = a.CreateLabel(), crash = a.CreateLabel(),
             ready = a.CreateLabel(), twin = a.CreateLabel(), ok = a.CreateLabel(), error = a.CreateLabel();
 
         a.Label(ref serve);
@@ -142,6 +142,8 @@ public static class GuestCode
         BumpAndStamp(a, at);
 
         a.Label(ref poll);
+        if (at.PanicPage != 0)
+            Call(a, at.EntryBody + CrashCode.Offset);
         a.mov(edx, SerialStatus);
         a.@in(al, dx);
         a.test(al, 1);
@@ -160,6 +162,11 @@ public static class GuestCode
         {
             a.cmp(eax, 'H');
             a.je(hot);
+        }
+        if (at.PanicPage != 0)
+        {
+            a.cmp(eax, 'B');
+            a.je(crash);
         }
         a.cmp(eax, ' ');
         a.jb(poll);
@@ -188,6 +195,21 @@ public static class GuestCode
             a.ja(bad);
             a.mov(rdi, at.CounterPage);
             a.mov(__qword_ptr[rdi + HotOffset], r8);
+            a.jmp(good);
+        }
+
+        if (at.PanicPage != 0)
+        {
+            a.Label(ref crash);
+            a.xor(r8d, r8d);
+            Call(a, hex);
+            Call(a, get);
+            a.lea(eax, __[r8 - 1]);
+            a.cmp(eax, (int)PanicWay.Watchdog - 1);
+            a.ja(bad);
+            a.mov(rdi, at.CounterPage);
+            // The answer goes out first: behind it the guest may stand still for ever.
+            a.mov(__qword_ptr[rdi + CrashCode.DueOffset], r8);
             a.jmp(good);
         }
 
@@ -361,7 +383,9 @@ public static class GuestCode
         a.mov(cr3, rax);
         a.sysretq();
 
-        var result = Assemble(a, at.EntryBody, BlobSize, "entry body", out var code);
+        var result = Assemble(a, at.EntryBody, at.PanicPage == 0 ? BlobSize : CrashCode.Offset, "entry body", out var code);
+        if (at.PanicPage != 0)
+            code = [.. code, .. new byte[CrashCode.Offset - code.Length], .. CrashCode.Assemble(at)];
         return (code, result.GetLabelRIP(fromSystemCall), result.GetLabelRIP(entryMode), result.GetLabelRIP(ring0), result.GetLabelRIP(ring3));
     }
 
@@ -431,13 +455,21 @@ public static class GuestCode
         a.Label(ref next);
     }
 
+    private static void Call(Assembler a, ulong target)
+    {
+        var next = a.CreateLabel();
+        a.lea(r9, __[next]);
+        a.jmp(target);
+        a.Label(ref next);
+    }
+
     private static void Text(Assembler a, ref Label label, string text)
     {
         a.Label(ref label);
         a.db(System.Text.Encoding.ASCII.GetBytes(text));
     }
 
-    private static AssemblerResult Assemble(Assembler a, ulong address, int room, string name, out byte[] code)
+    internal static AssemblerResult Assemble(Assembler a, ulong address, int room, string name, out byte[] code)
     {
         using var stream = new MemoryStream();
         var result = a.Assemble(new StreamCodeWriter(stream), address, BlockEncoderOptions.ReturnNewInstructionOffsets);

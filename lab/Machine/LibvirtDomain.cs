@@ -88,6 +88,10 @@ public static class LibvirtDomain
             new XElement("serial", new XAttribute("type", "unix"),
                 new XElement("source", new XAttribute("mode", "bind"), new XAttribute("path", paths.Serial)),
                 new XElement("target", new XAttribute("type", "isa-serial"), new XAttribute("port", "0"))));
+        if (options.PanicIsa)
+            devices.Add(new XElement("panic", new XAttribute("model", "isa")));
+        if (options.Watchdog is { } action)
+            devices.Add(new XElement("watchdog", new XAttribute("model", "ib700"), new XAttribute("action", action)));
         if (options.Vga)
             devices.Add(new XElement("video", new XElement("model", new XAttribute("type", "vga"))));
         var domain = new XElement("domain", new XAttribute("type", "qemu"), new XAttribute(XNamespace.Xmlns + "qemu", Qemu),
@@ -99,7 +103,7 @@ public static class LibvirtDomain
                 new XElement("type", new XAttribute("arch", "x86_64"), new XAttribute("machine", options.Machine), "hvm"),
                 new XElement("loader", new XAttribute("type", "rom"), new XAttribute("readonly", "yes"), paths.Rom)),
             features, cpu,
-            new XElement("on_poweroff", "destroy"), new XElement("on_reboot", "destroy"), new XElement("on_crash", "preserve"),
+            new XElement("on_poweroff", "destroy"), new XElement("on_reboot", "destroy"), new XElement("on_crash", options.OnCrash),
             devices,
             new XElement(Qemu + "commandline",
                 new[] { "-machine", "usb=off" + QemuArguments.Split(plan) }.Concat(QemuArguments.Common(saved, options, paths))

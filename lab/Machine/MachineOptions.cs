@@ -45,6 +45,18 @@ public sealed record MachineOptions
     /// </summary>
     public bool SingleThread { get; init; } = true;
 
+    /// <summary>Adds pvpanic on the ISA bus.</summary>
+    public bool PanicIsa { get; init; }
+
+    /// <summary>Adds pvpanic-pci, in <see cref="CrashCode.PanicSlot"/>.</summary>
+    public bool PanicPci { get; init; }
+
+    /// <summary>Adds an ib700 watchdog with this action ("pause", "reset", "none" …); null: none.</summary>
+    public string? Watchdog { get; init; }
+
+    /// <summary>What libvirt does when the guest crashes.</summary>
+    public string OnCrash { get; init; } = "preserve";
+
     /// <summary>Further arguments for QEMU, as they are.</summary>
     public IReadOnlyList<string> ExtraArguments { get; init; } = [];
 

@@ -11,12 +11,14 @@ public static class MachineVerbs
               --libvirt URI               as a domain of that libvirt (twin libvirt start prints the URI)
               --name NAME                 name of the guest (twin)
               --machine pc|q35  --cpu MODEL  --backend anon|memfd|file  --numa N  --monitors N  --vga  --vmcoreinfo
+              --panic isa|pci|both  --watchdog ACTION  --on-crash ACTION (libvirt's; preserve)
               --paused                    leaves the CPUs at the reset vector
               --threads                   a host thread for each CPU
           twin stop DIR                   ends it
           twin status DIR                 what runs there, as JSON
-          twin send DIR ping|INDEX|hot|cool...
-                                          asks for a sign of life, runs entries of the command table, has the hot area written to without pause or left alone
+          twin send DIR ping|INDEX|hot|cool|isa|pci|watchdog...
+                                          asks for a sign of life, runs entries of the command table, has the hot area written to without pause or left alone,
+                                          crashes by pvpanic or hangs until the watchdog runs out
           twin libvirt start|stop DIR     a libvirt daemon of its own below DIR; start prints its URI
         """;
 
@@ -86,10 +88,12 @@ public static class MachineVerbs
                 twin.Ping();
             else if (request is "hot" or "cool")
                 twin.Hot(request == "hot");
+            else if (request is "isa" or "pci" or "watchdog")
+                twin.Panic(Enum.Parse<PanicWay>(request, ignoreCase: true));
             else if (byte.TryParse(request, NumberStyles.None, CultureInfo.InvariantCulture, out var index))
                 twin.Command(index);
             else
-                throw new ArgumentException($"'{request}' is none of ping, hot and cool, nor a number from 0 to 255");
+                throw new ArgumentException($"'{request}' is none of ping, hot, cool, isa, pci and watchdog, nor a number from 0 to 255");
         }
         return 0;
     }
@@ -135,6 +139,13 @@ public static class MachineVerbs
                 "--monitors" => options with { Monitors = Number() },
                 "--vga" => options with { Vga = true },
                 "--vmcoreinfo" => options with { VmCoreInfo = true },
+                "--panic" => Value() switch
+                {
+                    "isa" => options with { PanicIsa = true }, "pci" => options with { PanicPci = true }, "both" => options with { PanicIsa = true, PanicPci = true },
+                    var other => throw new ArgumentException($"panic '{other}': isa, pci and both can be had"),
+                },
+                "--watchdog" => options with { Watchdog = Value() },
+                "--on-crash" => options with { OnCrash = Value() },
                 "--paused" => options with { Paused = true },
                 "--threads" => options with { SingleThread = false },
                 _ => throw new ArgumentException($"unknown option {word}\n{Usage}"),

@@ -38,6 +38,10 @@ internal static class QemuArguments
             machine += ",memory-backend=pc.ram";
         }
         arguments.AddRange(["-machine", machine]);
+        if (options.PanicIsa)
+            arguments.AddRange(["-device", "pvpanic"]);
+        if (options.Watchdog is { } action)
+            arguments.AddRange(["-device", "ib700", "-action", $"watchdog={action}"]);
         if (options.Paused)
             arguments.Add("-S");
         arguments.AddRange(Common(saved, options, paths));
@@ -56,6 +60,9 @@ internal static class QemuArguments
             arguments.AddRange(["-device", $"loader,file={Escape(saved.SegmentFiles[i])},addr=0x{saved.Plan.Segments[i].Address:x},force-raw=on"]);
         for (var i = 0; i < paths.Monitors.Count; i++)
             arguments.AddRange(["-chardev", $"socket,id=qmp{i},path={Escape(paths.Monitors[i])},server=on,wait=off", "-mon", $"chardev=qmp{i},mode=control"]);
+        // libvirt knows this one from 9.1 on only.
+        if (options.PanicPci)
+            arguments.AddRange(["-device", $"pvpanic-pci,addr={CrashCode.PanicSlot}"]);
         // There are no interrupts in a twin, so this stays empty until an exception, which it shows with all registers.
         arguments.AddRange(["-d", "int,guest_errors", "-D", paths.Log]);
         arguments.AddRange(options.ExtraArguments);

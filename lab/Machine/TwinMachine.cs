@@ -70,7 +70,7 @@ public sealed class TwinMachine : IDisposable
         var process = ProcessIdentity.Of(pid) ?? throw new MachineException($"QEMU ended at once{Log(paths)}");
         var machine = new TwinMachine(paths, new MachineState(pid, process.StartTime, paths.Monitors, paths.Serial, options.Name, options.LibvirtUri));
         machine._state.Write(paths.State);
-        if (options.Paused)
+        if (options.Paused || saved.Plan.Code.PanicsAtBoot)
             return machine;
         try
         {
@@ -132,6 +132,10 @@ public sealed class TwinMachine : IDisposable
     /// <summary>Makes CPU 0 write to the hot area at every bump of its counter, or leave off.</summary>
     /// <exception cref="MachineException">The twin has no hot area, or does not answer.</exception>
     public void Hot(bool on) => Talk(on ? "H1" : "H0", on ? "OK 01" : "OK 00", AnswerTimeout);
+
+    /// <summary>Makes the guest crash. Returns when it is about to.</summary>
+    /// <exception cref="MachineException">The twin was not made to (--panic), or does not answer.</exception>
+    public void Panic(PanicWay way) => Talk($"B{(int)way}", $"OK 0{(int)way}", AnswerTimeout);
 
     /// <summary>Sends one QMP command and returns its result; see <see cref="QmpClient.Execute"/>.</summary>
     public JsonElement Qmp(string command)

@@ -194,6 +194,9 @@ public sealed class AlarmLibvirtTests(TestLibvirt libvirt) : IClassFixture<TestL
         var alarm = Next(named, GuestAlarmKind.Watchdog);
         Assert.Equal(("pause", GuestStanding.Stands), (alarm.WatchdogAction, alarm.Standing));
         Next(all, GuestAlarmKind.Watchdog);
+        // Listening, and holding crashes, leaves no mark on a domain.
+        var log = File.ReadAllText(Directory.GetFiles(Path.Combine(libvirt.Folder, "cache"), "second.log", SearchOption.AllDirectories).Single());
+        Assert.DoesNotContain("tainted", log, StringComparison.Ordinal);
         // Nobody holds this one: libvirt ends it.
         libvirt.Tell("first", AlarmGuest.IsaPanic);
         Assert.Equal(GuestStanding.Ends, Next(all, GuestAlarmKind.Panicked).Standing);
