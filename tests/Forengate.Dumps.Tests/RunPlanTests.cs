@@ -27,7 +27,7 @@ public sealed class RunPlanTests
         var plan = RunPlan.Make([Range(0, 0x1000), Range(0x100000, 0x200)], [Range(0, 0xF00)]);
         Assert.Equal([new(0, 0xF00), new(0x100000, 0x200)], plan.Runs);
         Assert.Contains("2 MiB (512 pages)", Assert.Single(plan.Disagreements), StringComparison.Ordinal);
-        Assert.Contains("256 pages at 0xf00000-0x1000000", Assert.Single(plan.Notes), StringComparison.Ordinal);
+        Assert.Contains("(256 pages) at 0xf00000-0x1000000", Assert.Single(plan.Notes), StringComparison.Ordinal);
     }
 
     [Fact]

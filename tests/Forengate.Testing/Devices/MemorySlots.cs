@@ -7,12 +7,20 @@ public static class MemorySlots
     private const ushort Selector = Base;
     private const ushort Flags = Base + 0x14;
     private const byte Enabled = 1;
+    private const byte Removing = 4;
     private const byte Eject = 8;
 
     public static bool IsEnabled(GuestBus bus, int slot)
     {
         bus.Out32(Selector, (uint)slot);
         return (bus.In8(Flags) & Enabled) != 0;
+    }
+
+    /// <summary>True when the guest was asked to give a DIMM back.</summary>
+    public static bool IsAskedBack(GuestBus bus, int slot)
+    {
+        bus.Out32(Selector, (uint)slot);
+        return (bus.In8(Flags) & Removing) != 0;
     }
 
     /// <summary>Gives a DIMM back, as a guest does when asked to (device_del).</summary>
