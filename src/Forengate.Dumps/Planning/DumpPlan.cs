@@ -103,7 +103,7 @@ public sealed class DumpPlan
         var choice = ProcessorChoice.Make(facts.Processors, facts.BugCheck, facts.Kernel);
         var isSmall = options.Kind == DumpKind.Small;
         var isBitmap = !isSmall && options.Kind != DumpKind.Full;
-        var held = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Runs) : runs.Runs;
+        var held = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Wanted) : runs.Runs;
         var selection = Select(facts, options.Kind, held, patches.Patches, ct);
         var stored = selection.Stored;
         var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored)

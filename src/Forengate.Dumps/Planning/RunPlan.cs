@@ -81,8 +81,16 @@ internal sealed class RunPlan
         }
 
         var runs = memory.Where(range => range.PageCount > 0).Select(range => new CrashDumpRun(range.Start.Frame, range.PageCount)).ToList();
-        var holes = MergeToFit(runs, disagreements);
-        return new RunPlan(runs, Subtract(memory, ballooned), Unite(holes, Intersect(ballooned, memory)), notes, disagreements, gaps);
+        var pieces = runs.Count;
+        // Firmware's pages in such a hole are as they are.
+        var zeros = Subtract(MergeToFit(runs), has);
+        if (runs.Count < pieces)
+        {
+            disagreements.Add(
+                $"memory is in {pieces} pieces, more than the {CrashDumpLayout64.MaxRuns} a header holds: {Pages(zeros)} pages of holes between them are in the dump as zeros ({Describe(zeros)}); "
+                + "a bitmap dump says which pages are no memory");
+        }
+        return new RunPlan(runs, Subtract(memory, ballooned), Unite(zeros, Intersect(ballooned, memory)), notes, disagreements, gaps);
     }
 
     /// <summary>What Windows does not use: firmware's is left out, as Windows does; a module's is memory all the same.</summary>
@@ -97,9 +105,9 @@ internal sealed class RunPlan
         return modules;
     }
 
-    /// <summary>The header has room for 42 runs: beyond that the smallest holes become part of a run, filled with zeros.</summary>
+    /// <summary>The header has room for 42 runs: beyond that the smallest holes become part of a run.</summary>
     /// <returns>Those holes.</returns>
-    private static List<PhysicalRange> MergeToFit(List<CrashDumpRun> runs, List<string> disagreements)
+    private static List<PhysicalRange> MergeToFit(List<CrashDumpRun> runs)
     {
         var (holes, pieces) = (new List<PhysicalRange>(), runs.Count);
         if (pieces > CrashDumpLayout64.MaxRuns)
@@ -120,12 +128,6 @@ internal sealed class RunPlan
             }
             runs.Clear();
             runs.AddRange(merged);
-        }
-        if (holes.Count > 0)
-        {
-            disagreements.Add(
-                $"memory is in {pieces} pieces, more than the {CrashDumpLayout64.MaxRuns} a header holds: {Pages(holes)} pages of holes between them are in the dump as zeros ({Describe(holes)}); "
-                + "a bitmap dump says which pages are no memory");
         }
         return holes;
     }

@@ -71,15 +71,13 @@ public sealed class PluggedMemoryTests : IDisposable
         var growth = twin.Truth.Growth!;
         var known = twin.Truth.Memory.Runs.Select(run => new CrashDumpRun(run.FirstPage, run.Pages)).ToList();
         var whole = known.Append(new CrashDumpRun(growth.Runs[0].FirstPage, growth.Runs[0].Pages)).ToList();
-        Assert.Equal(known, Dump(twin, "small", consistency).Outcome.Result.Plan.Runs);
-
         Plug(twin, nodes == 1 ? "memory-backend-ram" : "memory-backend-memfd");
         var (early, earlyPath) = Dump(twin, "early", consistency);
         Assert.Equal(whole, early.Result.Plan.Runs);
         Assert.Contains("64 MiB (16384 pages) at 0x100000000-0x104000000 that Windows does not use", Assert.Single(early.Result.Plan.Disagreements), StringComparison.Ordinal);
         using (var view = ImageReader.Open(earlyPath))
         {
-            Assert.Equal(PageState.Present, view.Memory.StateOf(new PhysicalAddress(growth.Pages[0].Pa)));
+            Assert.True(view.Memory.RunAt(new PhysicalAddress(growth.Pages[0].Pa), Page.Size).IsReadable);
             Assert.Equal(0, Grown(twin, view.Memory));
         }
 
