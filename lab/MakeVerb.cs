@@ -22,6 +22,7 @@ internal static class MakeVerb
           --levels 4|5      of page tables; 5 with CR4.LA57, from build 20348 on (4)
           --free PAGES      free with stale content (256)   --standby PAGES (512)   --modified PAGES (64)   of files
           --hot PAGES       a power of two: 'twin send DIR hot' has CPU 0 write the rising counter into page (counter mod PAGES) of them (0)
+          --plug ADDR+MIB[xN]  memory that comes later (N modules with holes between them): at its command the guest takes it into use, as Windows does
           --zeroed PAGES    most that are zeroed, the rest is held by a driver (all)
           --panic command|isa|pci   can be told to crash (twin send), or does at boot by that device
           --fill PERCENT    of free RAM (0)         --bugcheck CODE,P1,P2,P3,P4   (hex)
@@ -112,6 +113,7 @@ internal static class MakeVerb
         "--fill" => options with { FillPercent = (int)Number(name, value) },
         "--levels" => options with { Levels = (int)Number(name, value) },
         "--shuffle" => options with { Shuffle = Number(name, value) },
+        "--plug" => options with { Plug = PlugPlan.Parse(value) ?? throw Refuse(name, value) },
         "--panic" => value switch
         {
             "command" => options with { Panic = true }, "isa" => options with { Panic = true, PanicAtBoot = PanicWay.Isa }, "pci" => options with { Panic = true, PanicAtBoot = PanicWay.Pci }, _ => throw Refuse(name, value),

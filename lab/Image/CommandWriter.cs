@@ -4,7 +4,7 @@ using Forengate.Lab.Tables;
 namespace Forengate.Lab.Image;
 
 /// <summary>
-/// Writes the command table: for each spare process one command that links it in and one that ends it, and one to end each of a few running ones.
+/// Writes the command table: for each spare process one command that links it in and one that ends it, one to end each of a few running ones, and one that takes new memory into use.
 /// </summary>
 internal sealed class CommandWriter(KernelTables tables, AddressSpace space, KernelPool pool, KernelImage kernel, HandleTables handles, IReadOnlyDictionary<uint, ulong> idEntries)
 {
@@ -12,7 +12,7 @@ internal sealed class CommandWriter(KernelTables tables, AddressSpace space, Ker
     private readonly List<(uint Kind, ulong Entry, List<(ulong Va, ulong Value)> Writes)> _entries = [];
     private readonly List<GuestCommand> _commands = [];
 
-    public (ulong Table, IReadOnlyList<GuestCommand> Commands) Write(IReadOnlyList<TwinProcess> processes, IReadOnlySet<uint> busy)
+    public (ulong Table, IReadOnlyList<GuestCommand> Commands) Write(IReadOnlyList<TwinProcess> processes, IReadOnlySet<uint> busy, MemoryGrowth? growth = null)
     {
         foreach (var process in processes.Where(p => p.Plan.State == ProcessState.Spare))
         {
@@ -21,6 +21,11 @@ internal sealed class CommandWriter(KernelTables tables, AddressSpace space, Ker
         }
         foreach (var process in processes.Where(p => p.Plan is { State: ProcessState.Running, Minimal: false } && p.Plan.Pid > 4 && !busy.Contains(p.Plan.Pid)).TakeLast(RunningOnes))
             Exit(process);
+        if (growth is not null)
+        {
+            _commands.Add(new GuestCommand(_entries.Count, "grow", null, 0));
+            _entries.Add((CommandTable.WriteOnly, 0, [.. growth.Writes]));
+        }
         var size = CommandTable.HeaderSize + _entries.Count * CommandTable.EntrySize;
         var table = pool.AllocatePages(size);
         space.WriteU32(table, CommandTable.Magic);

@@ -58,7 +58,7 @@ internal sealed class ImageBuilder
         var (lab, labEx) = kernel.WriteVersion();
         var runs = PhysicalMemoryBlock.Runs(_ram);
         var shared = SharedUserData.Create(_tables, _system, _random, runs.Aggregate(0UL, (sum, r) => sum + r.Pages), _options.CpuCount, debugger: false);
-        var pfn = MapPfnDatabase(runs);
+        var pfn = MapPfnDatabase([.. runs, .. _options.Plug?.Runs ?? []]);
         _system.Map(KernelLayout.HalApic, 0xFEE00000, Pte.Device);
         var objects = new ObjectTypes(_tables, _system, kernel, pool, _random);
         var shadow = _options.KvaShadow ? new KvaShadow(_memory, _pageTables, _system) { CodeStart = kernel.Base + kernel.KvaCode.Rva, CodeEnd = kernel.Base + kernel.KvaCode.End } : null;
@@ -87,7 +87,8 @@ internal sealed class ImageBuilder
         var block = PhysicalMemoryBlock.Write(_tables, _system, pool, runs);
         SetGlobals(kernel, processes[0], idle, block, cidTable, pfn, runs);
         var busy = running.Select(r => r.Process.Plan.Pid).ToHashSet();
-        var (commandTable, commands) = new CommandWriter(_tables, _system, pool, kernel, processBuilder.Handles, idEntries).Write(processes, busy);
+        var growth = MemoryGrowth.Prepare(_options, _tables, _system, pool, ptes, _layout, kernel, runs);
+        var (commandTable, commands) = new CommandWriter(_tables, _system, pool, kernel, processBuilder.Handles, idEntries).Write(processes, busy, growth);
         var hot = HotArea.Reserve(_system, ptes, _options.HotPages);
         var addresses = CodeAddresses(kernel, pool.AllocatePages(GuestRam.PageSize), commandTable, hot, PanicPage(ptes));
         if (_options.PanicAtBoot is { } way)
@@ -109,6 +110,7 @@ internal sealed class ImageBuilder
             : null;
         Fill();
         var frames = PageFrames.Write(new PageFrameParts(_options, _tables, _system, _layout, kernel, pool, runs, processes.Where(p => p.Root != _system.Root).Select(p => p.Root), pfn));
+        growth?.WriteFrames(_tables, _system, pfn);
         var plan = new BootPlan
         {
             MemorySize = _ram.Size, LowSize = _ram.LowSize, Cpus = cpus, Segments = _ram.Segments(MostSegments), Code = addresses, VmCoreInfo = note?.ForMachine,
@@ -117,7 +119,7 @@ internal sealed class ImageBuilder
         {
             Options = _options, Tables = _tables, Plan = plan, Ram = _ram, System = _system, Layout = _layout, Kernel = kernel, SystemDtb = processes[0].Dtb, BuildLab = lab, BuildLabEx = labEx, Kdbg = kdbg,
             Shared = shared, Runs = runs, Processors = processors, Running = running, Drivers = drivers, Idle = idle, Processes = processes, Commands = commands, Objects = objects, Pool = pool, PfnDatabase = pfn,
-            Note = note, Frames = frames, Hot = hot,
+            Note = note, Frames = frames, Hot = hot, Growth = growth,
         };
     }
 

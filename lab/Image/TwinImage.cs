@@ -30,5 +30,6 @@ internal sealed record TwinImage
     public required ulong PfnDatabase { get; init; }
     public required PageFrames Frames { get; init; }
     public HotArea? Hot { get; init; }
+    public MemoryGrowth? Growth { get; init; }
     public CrashDumpNote? Note { get; init; }
 }

@@ -54,6 +54,8 @@ internal sealed record TwinOptions
     /// <summary>Percent of free RAM that is filled with seeded data; a driver holds these pages.</summary>
     public int FillPercent { get; init; }
     public Bugcheck? Bugcheck { get; init; }
+    /// <summary>Memory that comes while the guest runs: the machine's when it is plugged in, Windows' at the guest's command.</summary>
+    public PlugPlan? Plug { get; init; }
     /// <summary>The guest can be told to crash.</summary>
     public bool Panic { get; init; }
     /// <summary>It crashes by itself, some tenths of a second after its start.</summary>
@@ -88,6 +90,7 @@ internal sealed record TwinOptions
         Require(HiddenProcesses is >= 0 and <= 64 && SpareProcesses is >= 0 and <= 64 && HiddenDrivers is >= 0 and <= 16, "0 to 64 hidden and spare processes, 0 to 16 hidden drivers");
         Require(ExitedProcesses is >= 0 and <= 64, "0 to 64 exited processes");
         Require(FreePages is >= 0 and <= 1 << 21 && StandbyPages is >= 0 and <= 1 << 21 && ModifiedPages is >= 0 and <= 1 << 21 && ZeroedPages is null or >= 0, "0 to 2097152 free, standby and modified pages");
+        Require(Plug is null || Plug.Address >= (MemorySize > EffectiveLowSize ? GuestRam.HighBase + MemorySize - EffectiveLowSize : GuestRam.HighBase), "memory to be plugged must lie above 4 GiB, behind all RAM");
         Require(HotPages == 0 || HotPages is > 0 and <= 1 << 16 && (HotPages & HotPages - 1) == 0, "the hot area must have a power of two of pages, 65536 at most");
         Require(FillPercent is >= 0 and <= 100, "0 to 100 percent fill");
     }

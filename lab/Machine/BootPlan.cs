@@ -125,7 +125,7 @@ public sealed record GuestCodeAddresses
 /// <summary>
 /// What the guest does on command over COM1. The builder lays out spare processes in full and writes this table; the guest's code only links and unlinks.
 /// Layout in guest memory (little endian): u32 magic 'TWCM' (0x4D435754), u32 count, then one 64-byte entry a command:
-/// u32 kind (1 = insert list entry at tail, 2 = remove list entry), u32 number of qword writes that follow the list step (0..6 pairs do not fit here: they lie at WritesVa),
+/// u32 kind (1 = insert list entry at tail, 2 = remove list entry, 3 = neither, the writes only), u32 number of qword writes that follow the list step (0..6 pairs do not fit here: they lie at WritesVa),
 /// u64 ListHead VA, u64 Entry VA, u64 WritesVa (array of {u64 VA, u64 value}), u64 state (guest sets 1 when done), 16 bytes zero.
 /// Over COM1: host sends 'C' + two hex digits (command index) + newline; guest answers "OK xx\n" or "ER xx\n"; host sends 'P' + newline, guest answers "TWIN\n";
 /// host sends 'H' + '1' or '0' + newline: the hot area is switched on or off, "OK 01" or "OK 00" (or "ER", where there is none);
@@ -138,4 +138,5 @@ public static class CommandTable
     public const int EntrySize = 64;
     public const uint InsertAtTail = 1;
     public const uint Remove = 2;
+    public const uint WriteOnly = 3;
 }

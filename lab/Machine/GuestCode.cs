@@ -237,6 +237,8 @@ public static class GuestCode
         a.mov(eax, __dword_ptr[rdi + EntryKind]);
         a.cmp(eax, (int)CommandTable.Remove);
         a.je(remove);
+        a.cmp(eax, (int)CommandTable.WriteOnly);
+        a.je(writes);
         a.cmp(eax, (int)CommandTable.InsertAtTail);
         a.jne(bad);
 

@@ -27,6 +27,9 @@ public sealed record MachineOptions
     /// <summary>Number of NUMA nodes, each with a RAM block of its own; 1 means no NUMA. 1 to 8.</summary>
     public int NumaNodes { get; init; } = 1;
 
+    /// <summary>Slots for memory modules that are plugged in later, up to 64 GiB; 0 to 256. Not through libvirt.</summary>
+    public int MemorySlots { get; init; }
+
     /// <summary>Adds a standard VGA: 16 MiB of video RAM and an option ROM, RAM blocks that are not the guest's memory.</summary>
     public bool Vga { get; init; }
 

@@ -18,7 +18,7 @@ internal static class QemuArguments
         [
             "-name", $"guest={Escape(options.Name)}", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-accel", options.SingleThread ? "tcg,thread=single" : "tcg,thread=multi", "-cpu", options.Cpu, "-smp", $"{plan.Cpus.Count}",
-            "-m", size, "-bios", paths.Rom,
+            "-m", options.MemorySlots == 0 ? size : $"{size},slots={options.MemorySlots},maxmem=64G", "-bios", paths.Rom,
             "-chardev", $"socket,id=serial0,path={Escape(paths.Serial)},server=on,wait=off", "-device", "isa-serial,chardev=serial0",
             "-vga", options.Vga ? "std" : "none",
         ];
@@ -86,6 +86,8 @@ internal static class QemuArguments
             throw new BootPlanException($"{options.NumaNodes} NUMA nodes, 1 to 8 can be had");
         if (options.Monitors is < 1 or > 4)
             throw new BootPlanException($"{options.Monitors} monitors, 1 to 4 can be had");
+        if (options.MemorySlots is < 0 or > 256 || (options.MemorySlots > 0 && options.LibvirtUri is not null))
+            throw new BootPlanException("0 to 256 memory slots can be had, and none through libvirt");
         foreach (var socket in paths.Monitors.Append(paths.Serial))
         {
             if (System.Text.Encoding.UTF8.GetByteCount(socket) > LongestSocketPath)

@@ -45,11 +45,15 @@ internal static class TruthBuilder
             Hot = image.Hot is { } hot
                 ? new TruthHot(hot.Va, options.HotPages, hot.Runs.Select(r => new TruthRun(r.FirstPage, r.Pages)).ToArray(), image.Plan.Code.CounterPage, image.System.Translate(image.Plan.Code.CounterPage))
                 : null,
+            Growth = image.Growth is { } growth
+                ? new TruthGrowth(image.Commands.Single(c => c.Process is null).Index, growth.Runs.Select(r => new TruthRun(r.FirstPage, r.Pages)).ToArray(), growth.Block, MemoryGrowth.Mark,
+                    growth.Pages.Select(p => new TruthGrownPage(p.Va, p.Pa)).ToArray())
+                : null,
             Cpus = image.Plan.Cpus.Select(c => Cpu(image, c)).ToArray(),
             Globals = _globals.Where(image.Kernel.Has).Select(g => Global(image, g)).ToArray(),
             Drivers = image.Drivers.Select(d => new TruthDriver(d.Name, d.Path, d.Base, d.Size, d.EntryPoint, d.Entry, d.Hidden, d.Timestamp, d.Guid.ToString("N").ToUpperInvariant())).ToArray(),
             Processes = image.Processes.Append(image.Idle).Select(p => Process(image, p)).ToArray(),
-            Commands = image.Commands.Select(c => new TruthCommand(c.Index, c.Action, c.Process.Plan.Pid, c.Process.Plan.Name, Time(c.ExitTime))).ToArray(),
+            Commands = image.Commands.Where(c => c.Process is not null).Select(c => new TruthCommand(c.Index, c.Action, c.Process!.Plan.Pid, c.Process.Plan.Name, Time(c.ExitTime))).ToArray(),
             Translations = Translations(image),
             Layouts = image.Tables.Use.Types.ToArray().ToDictionary(t => t, t => Layout(image.Tables, t)),
             Symbols = image.Tables.Use.Symbols.ToArray().ToDictionary(s => s, s => (Hex)image.Tables.Symbol(s)),

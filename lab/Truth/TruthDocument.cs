@@ -18,6 +18,8 @@ internal sealed record TruthDocument
     public TruthNote? Note { get; init; }
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public TruthHot? Hot { get; init; }
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public TruthGrowth? Growth { get; init; }
     public required IReadOnlyList<TruthCpu> Cpus { get; init; }
     public required IReadOnlyList<TruthGlobal> Globals { get; init; }
     public required IReadOnlyList<TruthDriver> Drivers { get; init; }
@@ -62,6 +64,11 @@ internal sealed record TruthNote(Hex Address, uint Size, Hex Va, Hex DebuggerBlo
 
 /// <summary>The hot area: its pages in order of their kernel addresses, as runs of guest-physical ones. CounterPa is where the rising counter lies.</summary>
 internal sealed record TruthHot(Hex Va, int Pages, IReadOnlyList<TruthRun> Runs, Hex CounterVa, Hex CounterPa);
+
+/// <summary>Memory that Windows takes into use at a command, where a machine has it: its runs, the new MmPhysicalMemoryBlock, and pages of it that then begin with the mark and their own address.</summary>
+internal sealed record TruthGrowth(int Command, IReadOnlyList<TruthRun> Runs, Hex DescriptorVa, Hex Mark, IReadOnlyList<TruthGrownPage> Pages);
+
+internal sealed record TruthGrownPage(Hex Va, Hex Pa);
 
 internal sealed record TruthRegisters(
     Hex Cr0, Hex Cr3, Hex Cr4, Hex Cr8, Hex Efer, Hex GdtBase, Hex GdtLimit, Hex IdtBase, Hex IdtLimit, Hex TrSelector, Hex LdtSelector, Hex GsBase, Hex KernelGsBase, Hex FsBase, Hex Star, Hex LStar, Hex CStar,

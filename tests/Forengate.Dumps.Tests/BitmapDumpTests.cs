@@ -27,7 +27,8 @@ public sealed class BitmapDumpTests : IDisposable
         var path = _folder["bitmap.dmp"];
         var result = DumpWriter.Write(plan, path, null, TestContext.Current.CancellationToken);
 
-        Assert.Equal((ulong)lost.Length, result.MissingPages);
+        // What the guest gave back is left out, and nothing that should be there.
+        Assert.Equal((ulong)lost.Length - 1, result.MissingPages);
         Assert.Contains(new PhysicalRange(PhysicalAddress.FromFrame(0xE40), 3 * Page.Size), result.MissingRanges);
         Assert.Equal(result.Bytes, (ulong)new FileInfo(path).Length);
         Assert.Equal(plan.Runs.Aggregate(0UL, (sum, run) => sum + run.PageCount) - (ulong)lost.Length, result.Pages);

@@ -13,11 +13,41 @@ public sealed class RunPlanTests
     }
 
     [Fact]
-    public void MemoryPluggedLaterIsReported()
+    public void MemoryPluggedLaterIsInTheDumpAndReported()
     {
         var plan = RunPlan.Make([Range(0, 0x1000), Range(0x100000, 0x8000)], [Range(0, 0x1000)]);
+        Assert.Equal([new(0, 0x1000), new(0x100000, 0x8000)], plan.Runs);
+        Assert.Contains("128 MiB (32768 pages) at 0x100000000-0x108000000 that Windows does not use", Assert.Single(plan.Disagreements), StringComparison.Ordinal);
+        Assert.Empty(plan.Gaps);
+    }
+
+    [Fact]
+    public void SmallMemoryAboveFirmwaresIsAModuleToo()
+    {
+        var plan = RunPlan.Make([Range(0, 0x1000), Range(0x100000, 0x200)], [Range(0, 0xF00)]);
+        Assert.Equal([new(0, 0xF00), new(0x100000, 0x200)], plan.Runs);
+        Assert.Contains("2 MiB (512 pages)", Assert.Single(plan.Disagreements), StringComparison.Ordinal);
+        Assert.Contains("(256 pages) at 0xf00000-0x1000000", Assert.Single(plan.Notes), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void BlocksThatAreNotPluggedAreInNoRun()
+    {
+        var plan = RunPlan.Make([Range(0, 0x1000), Range(0x100000, 0x8000)], [Range(0, 0x1000), Range(0x100000, 0x200)], ballooned: [Range(0x100200, 0x7E00)]);
+        Assert.Equal([new(0, 0x1000), new(0x100000, 0x200)], plan.Runs);
+        Assert.Empty(plan.Disagreements);
+        Assert.Empty(plan.Gaps);
+        Assert.Empty(plan.Filled);
+    }
+
+    [Fact]
+    public void WhatWasGivenBackAndWindowsCountsIsZeros()
+    {
+        var plan = RunPlan.Make([Range(0, 0x1000)], [Range(0, 0x1000)], ballooned: [Range(0x800, 0x200)]);
         Assert.Equal([new(0, 0x1000)], plan.Runs);
-        Assert.Contains("32768 pages at 0x100000000-0x108000000", Assert.Single(plan.Disagreements), StringComparison.Ordinal);
+        Assert.Equal([Range(0x800, 0x200)], plan.Filled);
+        Assert.Equal([Range(0, 0x800), Range(0xA00, 0x600)], plan.Wanted);
+        Assert.Contains("2 MiB (512 pages) at 0x800000-0xa00000", Assert.Single(plan.Disagreements), StringComparison.Ordinal);
         Assert.Empty(plan.Gaps);
     }
 
@@ -45,6 +75,8 @@ public sealed class RunPlanTests
         Assert.Equal(CrashDumpLayout64.MaxRuns, plan.Runs.Count);
         // Eight holes of one page each were the smallest.
         Assert.Equal(new CrashDumpRun(0, 850), plan.Runs[0]);
+        Assert.Equal(8, plan.Filled.Count);
+        Assert.Equal(ranges, plan.Wanted);
         Assert.Contains("8 pages of holes", Assert.Single(plan.Disagreements), StringComparison.Ordinal);
     }
 

@@ -8,7 +8,7 @@ namespace Forengate.Testing.Twins;
 public sealed record TwinTruth(
     TrueBuild Build, TrueMemory Memory, TruePaging Paging, TrueKernel Kernel, TrueKdbg Kdbg, TrueTimes Times, IReadOnlyList<TrueCpu> Cpus, IReadOnlyList<TrueGlobal> Globals,
     IReadOnlyList<TrueDriver> Drivers, IReadOnlyList<TrueProcess> Processes, IReadOnlyList<TrueCommand> Commands, IReadOnlyList<TrueTranslation> Translations,
-    TrueNote? Note = null)
+    TrueNote? Note = null, TrueGrowth? Growth = null)
 {
     private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.CamelCase, Converters = { new NumberConverter() } };
 
@@ -57,5 +57,9 @@ public sealed record TrueProcess(
 public sealed record TrueCommand(int Index, string Action, uint Pid, string Name, DateTime? ExitTime);
 
 public sealed record TrueTranslation(ulong Root, ulong Va, ulong? Pa, ulong? PageSize);
+
+public sealed record TrueGrowth(int Command, IReadOnlyList<TrueRun> Runs, ulong DescriptorVa, ulong Mark, IReadOnlyList<TrueGrownPage> Pages);
+
+public sealed record TrueGrownPage(ulong Va, ulong Pa);
 
 public sealed record TrueNote(ulong Address, uint Size, ulong Va, ulong DebuggerBlock);

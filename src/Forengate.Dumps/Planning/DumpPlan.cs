@@ -37,6 +37,9 @@ public sealed class DumpPlan
     /// <summary>Of <see cref="Runs"/> those that the view has bytes for, whether the dump has them or leaves them out; all, where the dump has zeros for what there is not.</summary>
     internal IReadOnlyList<CrashDumpRun> Held { get; init; }
 
+    /// <summary>The pages of <see cref="Runs"/> that the guest has: not the holes that a run takes in because a header has no room for more runs.</summary>
+    internal IReadOnlyList<PhysicalRange> Wanted { get; init; } = [];
+
     /// <summary>What a dump of this kind leaves out though it is there, by what it is.</summary>
     public IReadOnlyList<LeftOutPages> LeftOut { get; internal init; } = [];
 
@@ -87,7 +90,7 @@ public sealed class DumpPlan
         if (options.Exclude.Count > 0 && options.Kind is DumpKind.Kernel or DumpKind.Small)
             throw new DumpWriteException($"--exclude has nothing to do in a {options.Kind.ToString().ToLowerInvariant()} dump: there are no user pages in it");
         var (notes, disagreements, gaps) = (new List<string>(), new List<string>(), new List<string>());
-        var runs = RunPlan.Make(facts.View.Memory.Ranges, facts.MemoryBlock, options.Kind);
+        var runs = RunPlan.Make(facts.View.Memory.Ranges, facts.MemoryBlock, options.Kind, RangeSets.Ballooned(facts.View.Memory));
         notes.AddRange(runs.Notes);
         disagreements.AddRange(runs.Disagreements);
         gaps.AddRange(runs.Gaps);
@@ -107,7 +110,7 @@ public sealed class DumpPlan
         var choice = ProcessorChoice.Make(facts.Processors, facts.BugCheck, facts.Kernel);
         var isSmall = options.Kind == DumpKind.Small;
         var isBitmap = !isSmall && options.Kind != DumpKind.Full;
-        var held = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Runs) : runs.Runs;
+        var held = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Wanted) : runs.Runs;
         var selection = Select(facts, options.Kind, held, patches.Patches, ct);
         var stored = selection.Stored;
         var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored)
@@ -123,8 +126,9 @@ public sealed class DumpPlan
         var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
         foreach (var lost in patches.Patches.Except(inDump).Select(patch => patch.Reason).Distinct())
             gaps.Add($"{lost} lies outside the dump's memory runs");
-        return new DumpPlan(facts.View, header, runs.Runs, inDump, stored, bitmap, exclusion is null ? null : new MarkedMemory(facts.View.Memory, exclusion.Pages))
+        return new DumpPlan(facts.View, header, runs.Runs, inDump, stored, bitmap, FilledMemory.Over(exclusion is null ? facts.View.Memory : new MarkedMemory(facts.View.Memory, exclusion.Pages), runs.Filled))
         {
+            Wanted = runs.Wanted,
             Kind = options.Kind,
             Held = held,
             LeftOut = selection.LeftOut,

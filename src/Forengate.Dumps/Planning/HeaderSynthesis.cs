@@ -62,7 +62,7 @@ internal sealed class HeaderSynthesis
         Pointer(writer, "KdDebuggerDataBlock", L.KdDebuggerDataBlock, kdbg?.Address, "where KDBG was found");
         writer.Runs([.. runs]);
         var pages = runs.Aggregate(0UL, (sum, run) => sum + run.PageCount);
-        Add("PhysicalMemoryBlock", L.PhysicalMemoryBlock, $"{runs.Count} runs, {pages} pages", "what the hypervisor and MmPhysicalMemoryBlock both call memory");
+        Add("PhysicalMemoryBlock", L.PhysicalMemoryBlock, $"{runs.Count} runs, {pages} pages", "the hypervisor's ranges and MmPhysicalMemoryBlock");
 
         FillContext(writer, choice);
 

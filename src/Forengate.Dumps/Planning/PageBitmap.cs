@@ -11,12 +11,12 @@ internal static class PageBitmap
     private const ulong MaxBytes = 1UL << 30;
 
     /// <summary>The pages of these runs that the view has bytes for, known zeros among them.</summary>
-    public static IReadOnlyList<CrashDumpRun> Readable(PhysicalMemory memory, IReadOnlyList<CrashDumpRun> runs)
+    public static IReadOnlyList<CrashDumpRun> Readable(PhysicalMemory memory, IReadOnlyList<PhysicalRange> runs)
     {
         var readable = new List<CrashDumpRun>();
         foreach (var run in runs)
         {
-            for (ulong frame = run.BasePage, end = run.BasePage + run.PageCount; frame < end;)
+            for (ulong frame = run.Start.Frame, end = run.Start.Frame + run.PageCount; frame < end;)
             {
                 var piece = memory.RunAt(PhysicalAddress.FromFrame(frame), (end - frame) << Page.Shift);
                 var pages = Math.Min(piece.Range.PageCount, end - frame);

@@ -1,21 +1,32 @@
 using Forengate.Memory;
+using static Forengate.Dumps.RangeSets;
 
 namespace Forengate.Dumps;
 
 /// <summary>
-/// The physical memory runs of a dump: what the hypervisor and Windows both call memory. What only one of them says is told, not hidden.
+/// The physical memory runs of a dump: what the hypervisor and Windows both call memory, and what only the hypervisor does when it is too much, or lies too high, for a firmware's own. What only one of
+/// them says is told, not hidden.
 /// </summary>
 internal sealed class RunPlan
 {
-    /// <summary>Memory that Windows does not use is worth a disagreement from here on: firmware keeps less in one piece, modules plugged in later have more.</summary>
+    /// <summary>Memory that Windows does not use is a module plugged in from here on, in bytes: firmware keeps less in one piece.</summary>
     private const ulong FirmwareAtMost = 64UL << 20;
+
+    /// <summary>Firmware keeps its memory below 4 GiB. What Windows does not use of the pages above, in bytes, is a module from here on.</summary>
+    private const ulong AboveFirmware = 4UL << 30, OddPagesAtMost = 1UL << 20;
 
     private const int Named = 4;
 
-    private RunPlan(List<CrashDumpRun> runs, List<string> notes, List<string> disagreements, List<string> gaps)
-        => (Runs, Notes, Disagreements, Gaps) = (runs, notes, disagreements, gaps);
+    private RunPlan(List<CrashDumpRun> runs, IReadOnlyList<PhysicalRange> wanted, IReadOnlyList<PhysicalRange> filled, List<string> notes, List<string> disagreements, List<string> gaps)
+        => (Runs, Wanted, Filled, Notes, Disagreements, Gaps) = (runs, wanted, filled, notes, disagreements, gaps);
 
     public IReadOnlyList<CrashDumpRun> Runs { get; }
+
+    /// <summary>The pages of <see cref="Runs"/> that the guest has; the view should have bytes for each.</summary>
+    public IReadOnlyList<PhysicalRange> Wanted { get; }
+
+    /// <summary>The pages of <see cref="Runs"/> that are no memory: holes between runs that a header has no room to keep apart, and what the guest gave back.</summary>
+    public IReadOnlyList<PhysicalRange> Filled { get; }
 
     public IReadOnlyList<string> Notes { get; }
 
@@ -27,20 +38,25 @@ internal sealed class RunPlan
     /// <param name="view">Ranges of the view: what the hypervisor says. Sorted, disjoint, on page boundaries.</param>
     /// <param name="windows">Windows' own memory block; null where it was not found.</param>
     /// <param name="kind">A bitmap dump can say which pages of a run it lacks: its runs are all that Windows calls memory.</param>
-    public static RunPlan Make(IReadOnlyList<PhysicalRange> view, IReadOnlyList<PhysicalRange>? windows, DumpKind kind = DumpKind.Full)
+    /// <param name="ballooned">Of the view's ranges what the guest does not have, by the hypervisor's word.</param>
+    public static RunPlan Make(IReadOnlyList<PhysicalRange> view, IReadOnlyList<PhysicalRange>? windows, DumpKind kind = DumpKind.Full, IReadOnlyList<PhysicalRange>? ballooned = null)
     {
+        ballooned ??= [];
         var (notes, disagreements, gaps) = (new List<string>(), new List<string>(), new List<string>());
-        IReadOnlyList<PhysicalRange> both;
+        IReadOnlyList<PhysicalRange> memory;
+        var has = ballooned.Count == 0 ? view : Subtract(view, ballooned);
         var block = Normalize(windows ?? []);
         if (block.Count == 0)
         {
-            both = view;
+            memory = has;
             notes.Add("Windows' own list of memory (MmPhysicalMemoryBlock) was not found: the runs are the hypervisor's");
         }
         else
         {
-            both = Intersect(view, block);
-            ReportUnused(Subtract(view, block), notes, disagreements);
+            memory = Intersect(view, block);
+            var given = Intersect(ballooned, block);
+            if (given.Count > 0)
+                disagreements.Add($"Windows counts {Describe(given)} as memory that the hypervisor says it gave back: in the dump as zeros");
             var lacking = Subtract(block, view);
             if (lacking.Count > 0)
             {
@@ -48,113 +64,86 @@ internal sealed class RunPlan
                 disagreements.Add(text);
                 gaps.Add(text);
             }
-            if (both.Count == 0 && view.Count > 0)
+            if (memory.Count == 0 && has.Count > 0)
             {
-                both = view;
+                memory = has;
                 disagreements.Add("nothing is memory both to Windows and to the hypervisor: the runs are the hypervisor's");
             }
-            else if (lacking.Count > 0 && block.Count <= CrashDumpLayout64.MaxRuns && (kind != DumpKind.Full || both.Count > CrashDumpLayout64.MaxRuns))
+            else
             {
-                // A view full of holes (a kernel dump's) makes more pieces than a header holds: better the memory as Windows knows it, with holes in it.
-                both = block;
+                if (lacking.Count > 0 && block.Count <= CrashDumpLayout64.MaxRuns && (kind != DumpKind.Full || memory.Count > CrashDumpLayout64.MaxRuns))
+                {
+                    // A view full of holes (a kernel dump's) makes more pieces than a header holds: better the memory as Windows knows it, with holes in it.
+                    memory = block;
+                }
+                memory = Unite(memory, Unused(Subtract(has, block), notes, disagreements));
             }
         }
 
-        var runs = both.Where(range => range.PageCount > 0).Select(range => new CrashDumpRun(range.Start.Frame, range.PageCount)).ToList();
-        MergeToFit(runs, disagreements);
-        return new RunPlan(runs, notes, disagreements, gaps);
-    }
-
-    private static void ReportUnused(List<PhysicalRange> unused, List<string> notes, List<string> disagreements)
-    {
-        var large = unused.Where(range => range.Length >= FirmwareAtMost).ToList();
-        var small = unused.Where(range => range.Length < FirmwareAtMost).ToList();
-        if (large.Count > 0)
-            disagreements.Add($"the machine has {Describe(large)}, which Windows does not count as memory (plugged in later, or not yet accepted): left out");
-        if (small.Count > 0)
-            notes.Add($"left out as Windows does: {Describe(small)}, kept by firmware");
-    }
-
-    /// <summary>The header has room for 42 runs: beyond that the smallest holes become part of a run, filled with zeros.</summary>
-    private static void MergeToFit(List<CrashDumpRun> runs, List<string> disagreements)
-    {
-        var filled = 0UL;
-        while (runs.Count > CrashDumpLayout64.MaxRuns)
+        var runs = memory.Where(range => range.PageCount > 0).Select(range => new CrashDumpRun(range.Start.Frame, range.PageCount)).ToList();
+        var pieces = runs.Count;
+        // Firmware's pages in such a hole are as they are.
+        var zeros = Subtract(MergeToFit(runs), has);
+        if (runs.Count < pieces)
         {
-            var best = 0;
-            for (var i = 1; i + 1 < runs.Count; i++)
-            {
-                if (Hole(runs, i) < Hole(runs, best))
-                    best = i;
-            }
-            filled += Hole(runs, best);
-            runs[best] = new CrashDumpRun(runs[best].BasePage, runs[best + 1].BasePage + runs[best + 1].PageCount - runs[best].BasePage);
-            runs.RemoveAt(best + 1);
+            disagreements.Add(
+                $"memory is in {pieces} pieces, more than the {CrashDumpLayout64.MaxRuns} a header holds: {Pages(zeros)} pages of holes between them are in the dump as zeros ({Describe(zeros)}); "
+                + "a bitmap dump says which pages are no memory");
         }
-        if (filled > 0)
-            disagreements.Add($"memory is in more pieces than the {CrashDumpLayout64.MaxRuns} a header holds: {filled} pages of holes between them are in the dump as zeros");
+        return new RunPlan(runs, Subtract(memory, ballooned), Unite(zeros, Intersect(ballooned, memory)), notes, disagreements, gaps);
     }
 
-    private static ulong Hole(List<CrashDumpRun> runs, int i) => runs[i + 1].BasePage - runs[i].BasePage - runs[i].PageCount;
+    /// <summary>What Windows does not use: firmware's is left out, as Windows does; a module's is memory all the same.</summary>
+    private static List<PhysicalRange> Unused(List<PhysicalRange> unused, List<string> notes, List<string> disagreements)
+    {
+        bool IsModule(PhysicalRange range) => range.Length >= FirmwareAtMost || (range.Start.Value >= AboveFirmware && range.Length >= OddPagesAtMost);
+        var (modules, firmware) = (unused.Where(IsModule).ToList(), unused.Where(range => !IsModule(range)).ToList());
+        if (modules.Count > 0)
+            disagreements.Add($"the machine has {Describe(modules)} that Windows does not use (plugged in later, not accepted yet, or given up): in the dump all the same");
+        if (firmware.Count > 0)
+            notes.Add($"left out as Windows does: {Describe(firmware)}, kept by firmware");
+        return modules;
+    }
+
+    /// <summary>The header has room for 42 runs: beyond that the smallest holes become part of a run.</summary>
+    /// <returns>Those holes.</returns>
+    private static List<PhysicalRange> MergeToFit(List<CrashDumpRun> runs)
+    {
+        var (holes, pieces) = (new List<PhysicalRange>(), runs.Count);
+        if (pieces > CrashDumpLayout64.MaxRuns)
+        {
+            var filled = Enumerable.Range(0, pieces - 1).OrderBy(i => Hole(runs, i).PageCount).ThenBy(i => i).Take(pieces - CrashDumpLayout64.MaxRuns).ToHashSet();
+            var merged = new List<CrashDumpRun>();
+            for (var i = 0; i < pieces; i++)
+            {
+                if (i > 0 && filled.Contains(i - 1))
+                {
+                    holes.Add(Hole(runs, i - 1));
+                    merged[^1] = merged[^1] with { PageCount = runs[i].BasePage + runs[i].PageCount - merged[^1].BasePage };
+                }
+                else
+                {
+                    merged.Add(runs[i]);
+                }
+            }
+            runs.Clear();
+            runs.AddRange(merged);
+        }
+        return holes;
+    }
+
+    private static PhysicalRange Hole(List<CrashDumpRun> runs, int i)
+    {
+        var start = runs[i].BasePage + runs[i].PageCount;
+        return new PhysicalRange(PhysicalAddress.FromFrame(start), (runs[i + 1].BasePage - start) << Page.Shift);
+    }
 
     private static string Describe(List<PhysicalRange> ranges)
     {
-        var pages = ranges.Aggregate(0UL, (sum, range) => sum + range.PageCount);
+        const ulong MiB = 1UL << 20;
+        var pages = Pages(ranges);
+        var size = pages << Page.Shift >= MiB ? $"{pages << Page.Shift >> 20} MiB ({pages} pages)" : $"{pages} pages";
         var text = string.Join(", ", ranges.Take(Named));
-        return $"{pages} pages at {text}{(ranges.Count > Named ? $" and {ranges.Count - Named} more ranges" : "")}";
-    }
-
-    /// <summary>Sorted, whole pages, without overlaps; guest memory listed them, so nothing is believed.</summary>
-    private static List<PhysicalRange> Normalize(IReadOnlyList<PhysicalRange> ranges)
-    {
-        var result = new List<PhysicalRange>();
-        foreach (var range in ranges.Where(range => new CrashDumpRun(range.Start.Frame, range.PageCount).IsPossible).OrderBy(range => range.Start))
-        {
-            var (start, end) = (range.Start.PageStart, range.Start.PageStart + (range.PageCount << Page.Shift));
-            if (result.Count > 0 && start <= result[^1].End)
-                result[^1] = new PhysicalRange(result[^1].Start, Math.Max(end.Value, result[^1].End.Value) - result[^1].Start.Value);
-            else
-                result.Add(new PhysicalRange(start, end - start));
-        }
-        return result;
-    }
-
-    private static List<PhysicalRange> Intersect(IReadOnlyList<PhysicalRange> a, IReadOnlyList<PhysicalRange> b)
-    {
-        var result = new List<PhysicalRange>();
-        for (int i = 0, j = 0; i < a.Count && j < b.Count;)
-        {
-            var start = Math.Max(a[i].Start.Value, b[j].Start.Value);
-            var end = Math.Min(a[i].End.Value, b[j].End.Value);
-            if (start < end)
-                result.Add(new PhysicalRange(new PhysicalAddress(start), end - start));
-            if (a[i].End < b[j].End)
-                i++;
-            else
-                j++;
-        }
-        return result;
-    }
-
-    private static List<PhysicalRange> Subtract(IReadOnlyList<PhysicalRange> from, IReadOnlyList<PhysicalRange> what)
-    {
-        var result = new List<PhysicalRange>();
-        var j = 0;
-        foreach (var range in from)
-        {
-            var at = range.Start;
-            while (j < what.Count && what[j].End <= at)
-                j++;
-            for (var k = j; k < what.Count && what[k].Start < range.End; k++)
-            {
-                if (what[k].Start > at)
-                    result.Add(new PhysicalRange(at, what[k].Start - at));
-                if (what[k].End > at)
-                    at = what[k].End;
-            }
-            if (at < range.End)
-                result.Add(new PhysicalRange(at, range.End - at));
-        }
-        return result;
+        return $"{size} at {text}{(ranges.Count > Named ? $" and {ranges.Count - Named} more ranges" : "")}";
     }
 }

@@ -16,7 +16,7 @@ public static class X86DumpPlan
             throw new DumpWriteException("pages of processes are excluded from dumps of 64-bit Windows only: leave --exclude out");
         var view = system.View;
         var (gaps, disagreements) = (new List<string>(), new List<string>());
-        var runs = RunPlan.Make(view.Memory.Ranges, system.PhysicalMemoryBlock);
+        var runs = RunPlan.Make(view.Memory.Ranges, system.PhysicalMemoryBlock, ballooned: RangeSets.Ballooned(view.Memory));
         gaps.AddRange(runs.Gaps);
         disagreements.AddRange(runs.Disagreements);
 
@@ -54,8 +54,9 @@ public static class X86DumpPlan
         var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
         foreach (var lost in patches.Patches.Except(inDump).Select(patch => patch.Reason).Distinct())
             gaps.Add($"{lost} lies outside the dump's memory runs");
-        return new DumpPlan(view, header, runs.Runs, inDump)
+        return new DumpPlan(view, header, runs.Runs, inDump, memory: FilledMemory.Over(view.Memory, runs.Filled))
         {
+            Wanted = runs.Wanted,
             Kind = DumpKind.Full,
             Fields = fields,
             Processors = processors,

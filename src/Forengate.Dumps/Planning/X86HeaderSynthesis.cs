@@ -84,7 +84,7 @@ internal sealed class X86HeaderSynthesis
         }
         Put(L.NumberOfRuns, (uint)runs.Count);
         Put(L.NumberOfPages, (uint)pages);
-        Add("PhysicalMemoryBlock", L.PhysicalMemoryBlock, $"{runs.Count} runs, {pages} pages", "what the hypervisor and MmPhysicalMemoryBlock both call memory");
+        Add("PhysicalMemoryBlock", L.PhysicalMemoryBlock, $"{runs.Count} runs, {pages} pages", "the hypervisor's ranges and MmPhysicalMemoryBlock");
     }
 
     private void FillComment(string comment)

@@ -263,19 +263,10 @@ public static class DumpWriter
     /// <summary>The pages of the runs that a bitmap dump could not get are as missing as those that others hold as zeros.</summary>
     private static void AddLacking(DumpPlan plan, PageTally tally)
     {
-        var next = 0;
-        foreach (var run in plan.Runs)
-        {
-            var frame = run.BasePage;
-            for (; next < plan.Held.Count && plan.Held[next].BasePage < run.BasePage + run.PageCount; next++)
-            {
-                if (plan.Held[next].BasePage > frame)
-                    tally.AddMissing(PhysicalAddress.FromFrame(frame), plan.Held[next].BasePage - frame);
-                frame = plan.Held[next].BasePage + plan.Held[next].PageCount;
-            }
-            if (frame < run.BasePage + run.PageCount)
-                tally.AddMissing(PhysicalAddress.FromFrame(frame), run.BasePage + run.PageCount - frame);
-        }
+        if (ReferenceEquals(plan.Held, plan.Runs))
+            return;
+        foreach (var lacking in RangeSets.Subtract(plan.Wanted, [.. plan.Held.Select(run => run.Range)]))
+            tally.AddMissing(lacking.Start, lacking.PageCount);
     }
 
     private static DumpResult ResultOf(DumpPlan plan, string path, PageTally tally, Stopwatch clock) => new()

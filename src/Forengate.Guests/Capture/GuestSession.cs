@@ -1,3 +1,5 @@
+using Forengate.Memory;
+
 namespace Forengate.Guests;
 
 /// <summary>A guest that was reached, known to be readable, and not touched yet.</summary>
@@ -17,7 +19,7 @@ internal sealed class GuestSession : IDisposable
 
     public QemuProcess Process { get; }
 
-    public GuestMemoryMap Map { get; }
+    public GuestMemoryMap Map { get; private set; }
 
     /// <summary>As it was when the session was opened.</summary>
     public RunState State { get; }
@@ -26,7 +28,23 @@ internal sealed class GuestSession : IDisposable
 
     public List<string> Remarks { get; }
 
-    public static GuestSession Open(GuestTarget target, string? connectUri, CancellationToken ct)
+    /// <summary>What QEMU said is plugged of virtio-mem devices, when it was asked; null: it was not.</summary>
+    public IReadOnlyList<PhysicalRange>? SettledBlocks { get; private set; }
+
+    /// <summary>Asks QEMU, whose guest stands still now, for what it tells only then of its memory. False when the map is another one afterwards.</summary>
+    public bool Settle(CancellationToken ct)
+    {
+        var before = Map;
+        Map = before.Settle(Monitor, Remarks, ct);
+        SettledBlocks = Map.Devices.Count == 0 ? null : Map.Plugged;
+        return ReferenceEquals(Map, before);
+    }
+
+    /// <param name="target">The guest.</param>
+    /// <param name="connectUri">libvirt's URI.</param>
+    /// <param name="ct">Ends the asking.</param>
+    /// <param name="plugged">As <see cref="GuestMemoryMap.Resolve"/> takes it.</param>
+    public static GuestSession Open(GuestTarget target, string? connectUri, CancellationToken ct, IReadOnlyList<PhysicalRange>? plugged = null)
     {
         var remarks = new List<string>();
         IGuestMonitor monitor = target.Kind == GuestTargetKind.Libvirt
@@ -40,7 +58,8 @@ internal sealed class GuestSession : IDisposable
                 throw new GuestException(GuestFailure.BadState, $"{target}: the guest is being saved, restored or migrated ({state.Status}); wait until it is done");
             Confidential.Refuse(monitor, ct);
             process = monitor is LibvirtMonitor libvirt ? QemuProcess.Of(libvirt, ct) : QemuProcess.Of((QmpMonitor)monitor, ct);
-            var map = GuestMemoryMap.Resolve(monitor, process, remarks, ct);
+            var map = GuestMemoryMap.Resolve(monitor, process, remarks, ct, plugged);
+            MemoryRemarks.Add(monitor, map, remarks, ct);
             process.ProveReadable(map.Sections[0].HostAddress);
             return new GuestSession(monitor, process, map, state, new CpuReader(monitor, ct), remarks);
         }

@@ -31,9 +31,10 @@ public static class LiveCapture
         progress?.Report(new CaptureProgress(CapturePhase.Connecting, 0, 0));
         try
         {
+            IReadOnlyList<PhysicalRange>? plugged = null;
             for (var attempt = 1; ; attempt++)
             {
-                var session = GuestSession.Open(target, options.ConnectUri, ct);
+                var session = GuestSession.Open(target, options.ConnectUri, ct, plugged);
                 try
                 {
                     var view = !session.State.Running ? InPlace(target, session, hold: null, ct)
@@ -57,6 +58,7 @@ public static class LiveCapture
                     throw;
                 }
                 session.Dispose();
+                plugged = session.SettledBlocks;
                 if (attempt == Attempts)
                     throw new GuestException(GuestFailure.BadState, $"{target}: the guest's memory map changed each time it was looked at; try again when it has started");
             }
@@ -159,6 +161,7 @@ public static class LiveCapture
     private static View InPlace(GuestTarget target, GuestSession session, GuestHold? hold, CancellationToken ct)
     {
         var taken = DateTimeOffset.UtcNow;
+        session.Settle(ct);
         var cpus = session.Cpus.Read(session.Remarks, ct);
         var reason = hold is null
             ? $"the guest already stood still ({session.State.Status}) and is read in place"
@@ -187,7 +190,7 @@ public static class LiveCapture
             var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
             using var hold = Stop(session, watchdog, deadline, ct, options.GoesOnThroughSignals);
             var taken = DateTimeOffset.UtcNow;
-            if (!session.Map.StillHolds(session.Monitor, ct))
+            if (!session.Map.StillHolds(session.Monitor, ct) || !session.Settle(ct))
             {
                 copy.Dispose();
                 return null;
@@ -197,7 +200,7 @@ public static class LiveCapture
             hold.Release();
             if (!whole || session.Process.HasEnded)
                 throw session.Process.Vanished();
-            var view = new View(copy, cpus, Judge(hold), Finish(Origin(target, session, ["stop", "copy", "cont"]) with { TakenAt = taken }, session, hold, copy.MissingPages));
+            var view = new View(UnpluggedMemory.Over(copy, session.Map), cpus, Judge(hold), Finish(Origin(target, session, ["stop", "copy", "cont"]) with { TakenAt = taken }, session, hold, copy.MissingPages));
             session.Dispose();
             return view;
         }
@@ -258,8 +261,23 @@ public static class LiveCapture
             _vanished = memory.IsGone();
             if (standing && !_vanished && hold?.BrokenBy is null)
                 _moved = RunsAgain();
+            else if (!standing && !_vanished)
+                _moved = MapChanged();
             hold?.Dispose();
             session.Dispose();
+        }
+
+        /// <summary>Memory that went while a running guest was read may have been read from what came after it in QEMU's process.</summary>
+        private string? MapChanged()
+        {
+            try
+            {
+                return session.Map.StillHolds(session.Monitor, CancellationToken.None) ? null : "inconsistent: memory was plugged or unplugged while the guest was being read";
+            }
+            catch (Exception e) when (e is GuestException or IOException)
+            {
+                return "whether the guest's memory map stayed the same could not be asked";
+            }
         }
 
         /// <summary>A guest that runs at the end though nobody here continued it has changed while it was read.</summary>

@@ -31,7 +31,7 @@ public sealed unsafe class LiveMemory : PhysicalMemory
         _memoryFile = CallIsForbidden() ? new Descriptor(LinuxNative.Open($"/proc/{process.Id}/mem", LinuxNative.O_RDONLY | LinuxNative.O_CLOEXEC)) : null;
     }
 
-    public override IReadOnlyList<PhysicalRange> Ranges => _map.Ranges;
+    public override IReadOnlyList<PhysicalRange> Ranges => _map.AllRanges;
 
     /// <summary>Why reads have begun to fail: the guest ended. Null as long as all is well.</summary>
     public GuestException? Failure => Volatile.Read(ref _ended) != 0 ? _process.Vanished() : null;
@@ -45,7 +45,9 @@ public sealed unsafe class LiveMemory : PhysicalMemory
             && Marshal.GetLastPInvokeError() is LinuxNative.EPERM or LinuxNative.ENOSYS or LinuxNative.EACCES;
     }
 
-    public override PageState StateOf(PhysicalAddress address) => Failure is null && Find(address) is not null ? PageState.Present : PageState.Missing;
+    public override PageState StateOf(PhysicalAddress address) => Failure is not null ? PageState.Missing : Find(address) is not null ? PageState.Present : NoRam(address);
+
+    private PageState NoRam(PhysicalAddress address) => _map.IsUnplugged(address) ? PageState.Ballooned : PageState.Missing;
 
     public override int Read(PhysicalAddress address, Span<byte> destination)
     {
@@ -139,7 +141,7 @@ public sealed unsafe class LiveMemory : PhysicalMemory
                     var page = pages[next].PageStart;
                     if (Find(page) is not { } section)
                     {
-                        states[next] = PageState.Missing;
+                        states[next] = NoRam(page);
                         destination.Slice(next * Page.Size, Page.Size).Clear();
                         continue;
                     }

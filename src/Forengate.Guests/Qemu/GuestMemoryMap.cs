@@ -18,30 +18,82 @@ internal sealed class GuestMemoryMap
     private readonly List<(FlatSection Section, string Name)> _ram;
     private readonly List<string> _names;
 
-    private GuestMemoryMap(List<RamSection> sections, List<(FlatSection Section, string Name)> ram, List<string> names)
+    /// <summary>Regions that QEMU calls RAM and the guest does not: a new one may be a DIMM.</summary>
+    private readonly HashSet<string> _others;
+
+    private GuestMemoryMap(List<RamSection> parts, List<(FlatSection Section, string Name)> ram, List<string> names, HashSet<string> others, IReadOnlyList<VirtioMemDevice> devices, IReadOnlyList<PhysicalRange> plugged)
     {
-        Sections = sections;
-        _ram = ram;
-        _names = names;
-        Ranges = Merge(sections);
+        (Parts, _ram, _names, _others, Devices, Plugged) = (parts, ram, names, others, devices, plugged);
+        Sections = devices.Count == 0 ? parts : VirtioMemDevice.Cut(parts, devices, plugged);
+        Ranges = Merge(Sections);
+        AllRanges = devices.Count == 0 ? Ranges : Merge(parts);
         foreach (var range in Ranges)
             Size += range.Length;
     }
 
-    /// <summary>Ascending and disjoint.</summary>
+    /// <summary>What the guest has, ascending and disjoint.</summary>
     public IReadOnlyList<RamSection> Sections { get; }
 
+    /// <summary>Of <see cref="Sections"/>.</summary>
     public IReadOnlyList<PhysicalRange> Ranges { get; }
 
-    /// <summary>Bytes of RAM.</summary>
+    /// <summary>Those, and the blocks of virtio-mem devices that are not plugged.</summary>
+    public IReadOnlyList<PhysicalRange> AllRanges { get; }
+
+    /// <summary>As QEMU maps its blocks, with all of a virtio-mem device's memory, plugged or not.</summary>
+    public IReadOnlyList<RamSection> Parts { get; }
+
+    public IReadOnlyList<VirtioMemDevice> Devices { get; }
+
+    /// <summary>What of those devices' memory is plugged: ascending, merged where it touches. By QEMU's word from <see cref="Settle"/>, else what the host has pages for.</summary>
+    public IReadOnlyList<PhysicalRange> Plugged { get; }
+
+    /// <summary>Bytes of RAM that the guest has.</summary>
     public ulong Size { get; }
 
-    /// <summary>True when QEMU still shows the same RAM at the same addresses: asked once more when the guest stands still.</summary>
-    public bool StillHolds(IGuestMonitor monitor, CancellationToken ct) =>
-        RamOf(FlatView.Parse(monitor.TryHuman("info mtree -f", ct)), _names).SequenceEqual(_ram);
+    /// <summary>True when QEMU still shows the same RAM at the same addresses, and nothing that could be RAM beside it: asked once more when the guest stands still.</summary>
+    public bool StillHolds(IGuestMonitor monitor, CancellationToken ct)
+    {
+        var flat = FlatView.Parse(monitor.TryHuman("info mtree -f", ct));
+        return RamOf(flat, _names).SequenceEqual(_ram) && OthersOf(flat, _names).IsSubsetOf(_others) && (Devices.Count == 0 || VirtioMemDevice.All(monitor, ct).SequenceEqual(Devices));
+    }
 
+    /// <summary>Asks QEMU which blocks of virtio-mem devices are plugged, which it tells of a guest that stands still only.</summary>
+    /// <returns>This map where it has them right, or a new one.</returns>
+    public GuestMemoryMap Settle(IGuestMonitor monitor, List<string> remarks, CancellationToken ct)
+    {
+        if (Devices.Count == 0 || PluggedBlocks.Ask(monitor, Devices, remarks, ct) is not { } plugged || plugged.SequenceEqual(Plugged))
+            return this;
+        return new GuestMemoryMap([.. Parts], _ram, _names, _others, Devices, plugged);
+    }
+
+    /// <summary>True for memory of a virtio-mem device that is not plugged: no RAM to the guest.</summary>
+    public bool IsUnplugged(PhysicalAddress address) =>
+        Devices.Count != 0 && Covers(AllRanges, address) && !Covers(Ranges, address);
+
+    private static bool Covers(IReadOnlyList<PhysicalRange> ranges, PhysicalAddress address)
+    {
+        int low = 0, high = ranges.Count - 1;
+        while (low <= high)
+        {
+            var middle = (low + high) / 2;
+            if (ranges[middle].Contains(address))
+                return true;
+            if (address < ranges[middle].Start)
+                high = middle - 1;
+            else
+                low = middle + 1;
+        }
+        return false;
+    }
+
+    /// <param name="monitor">Of the guest.</param>
+    /// <param name="process">QEMU.</param>
+    /// <param name="remarks">Gets what is worth telling.</param>
+    /// <param name="ct">Ends the asking.</param>
+    /// <param name="plugged">What was plugged of virtio-mem devices when QEMU was last asked, a moment ago; null: what the host has pages for.</param>
     /// <exception cref="GuestException">QEMU's answers are missing, contradict each other, or do not fit the process.</exception>
-    public static GuestMemoryMap Resolve(IGuestMonitor monitor, QemuProcess process, List<string> remarks, CancellationToken ct)
+    public static GuestMemoryMap Resolve(IGuestMonitor monitor, QemuProcess process, List<string> remarks, CancellationToken ct, IReadOnlyList<PhysicalRange>? plugged = null)
     {
         var names = RamBlocks.Names(monitor, remarks, ct);
         var flat = FlatView.Parse(monitor.TryHuman("info mtree -f", ct));
@@ -58,15 +110,17 @@ internal sealed class GuestMemoryMap
         }
         if (sections.Count == 0)
             throw new GuestException(GuestFailure.MemoryMap, $"{monitor.Name}: no RAM block ({string.Join(", ", names.Take(8))}) in QEMU's memory map");
-        var map = new GuestMemoryMap(sections, ram, names);
-        CompareWithSize(monitor, map, remarks, ct);
-        return map;
+        var devices = VirtioMemDevice.All(monitor, ct);
+        CompareWithSize(monitor, sections, devices, remarks, ct);
+        if (devices.Count != 0 && plugged is null)
+            plugged = PluggedBlocks.Touched(new GuestMemoryMap(sections, ram, names, [], [], []), process, devices);
+        return new GuestMemoryMap(sections, ram, names, OthersOf(flat, names), devices, plugged ?? []);
     }
 
     /// <summary>A map that was found without QEMU's word.</summary>
     /// <param name="placed">Ascending and disjoint.</param>
     public static GuestMemoryMap Of(IEnumerable<PlacedRam> placed) =>
-        new([.. placed.Select(part => new RamSection(part.Range.Start, part.Range.Length, part.HostAddress, part.Block))], [], []);
+        new([.. placed.Select(part => new RamSection(part.Range.Start, part.Range.Length, part.HostAddress, part.Block))], [], [], [], [], []);
 
     /// <summary>The page-aligned RAM among the sections. Where firmware made RAM read-only (shadowed ROM, "rom" of a RAM block) it is RAM still.</summary>
     internal static IEnumerable<(FlatSection Section, string Name)> RamOf(IEnumerable<FlatSection> flat, IReadOnlyList<string> names)
@@ -84,6 +138,9 @@ internal sealed class GuestMemoryMap
                 yield return (section with { Start = start, Length = end - start, Offset = section.Offset + (start - section.Start) }, name);
         }
     }
+
+    private static HashSet<string> OthersOf(IEnumerable<FlatSection> flat, List<string> names) =>
+        [.. flat.Where(section => section.Kind == "ram" && !names.Exists(section.IsOf)).Select(section => section.Region)];
 
     private static RamSection Locate(IGuestMonitor monitor, FlatSection section, string name, IReadOnlyList<ProcessMapping> mappings, CancellationToken ct)
     {
@@ -131,7 +188,7 @@ internal sealed class GuestMemoryMap
             sections.Add(section);
     }
 
-    private static List<PhysicalRange> Merge(List<RamSection> sections)
+    private static List<PhysicalRange> Merge(IEnumerable<RamSection> sections)
     {
         var ranges = new List<PhysicalRange>();
         foreach (var section in sections)
@@ -145,13 +202,14 @@ internal sealed class GuestMemoryMap
     }
 
     /// <summary>The sum must come close to what QEMU says the guest was given; the legacy video hole takes 128 KiB of it.</summary>
-    private static void CompareWithSize(IGuestMonitor monitor, GuestMemoryMap map, List<string> remarks, CancellationToken ct)
+    private static void CompareWithSize(IGuestMonitor monitor, List<RamSection> parts, List<VirtioMemDevice> devices, List<string> remarks, CancellationToken ct)
     {
         const ulong Tolerance = 1 << 20;
         if (monitor.TryQmp("query-memory-size-summary", null, ct) is not { } summary || summary.Integer("base-memory") is not (> 0 and var given))
             return;
         var total = (ulong)given + (ulong)Math.Max(0, summary.Integer("plugged-memory") ?? 0);
-        if (map.Size > total + Tolerance || map.Size + Tolerance < total)
-            remarks.Add($"QEMU's memory map shows {map.Size >> 20} MiB of RAM, its memory summary {total >> 20} MiB");
+        var size = parts.Aggregate(0UL, (sum, part) => sum + part.Length) - devices.Aggregate(0UL, (sum, device) => sum + device.Unplugged);
+        if (size > total + Tolerance || size + Tolerance < total)
+            remarks.Add($"QEMU's memory map shows {size >> 20} MiB of RAM, its memory summary {total >> 20} MiB");
     }
 }

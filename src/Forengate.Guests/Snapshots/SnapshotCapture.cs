@@ -81,6 +81,9 @@ internal static class SnapshotCapture
         catch (ImageFormatException e)
         {
             End(target, session, stream, watchdog);
+            // More memory than room was made for: plugged in between.
+            if (!session.Map.StillHolds(session.Monitor, ct))
+                return null;
             throw new GuestException(GuestFailure.MonitorFailed, $"{target}: QEMU's background snapshot can't be understood: {e.Message}", e);
         }
         catch
@@ -153,7 +156,7 @@ internal static class SnapshotCapture
     }
 
     private static List<RamPart> Parts(GuestMemoryMap map) =>
-        [.. map.Sections.Select(section => new RamPart(section.Block, section.Offset, new PhysicalRange(section.Start, section.Length)))];
+        [.. map.Parts.Select(section => new RamPart(section.Block, section.Offset, new PhysicalRange(section.Start, section.Length)))];
 
     private static GuestException Refused(GuestTarget target, GuestSession session, QmpRefusedException refused) => new(
         GuestFailure.NoRights,
