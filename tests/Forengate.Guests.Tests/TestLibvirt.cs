@@ -9,7 +9,8 @@ public class TestLibvirt : IDisposable
 {
     private const string Daemon = "/usr/sbin/libvirtd";
 
-    private readonly Process? _process;
+    private readonly ProcessStartInfo? _start;
+    private Process? _process;
     private readonly List<string> _guests = [];
 
     public TestLibvirt()
@@ -18,7 +19,8 @@ public class TestLibvirt : IDisposable
     }
 
     /// <param name="maySnapshot">QEMU gets the right to track its own memory, as an administrator would give it who wants background snapshots.</param>
-    protected TestLibvirt(bool maySnapshot)
+    /// <param name="port">Where it listens on loopback TCP without authentication; null for a unix socket only.</param>
+    protected TestLibvirt(bool maySnapshot, int? port = null)
     {
         if (!File.Exists(Daemon) || !File.Exists("/usr/bin/virsh") || !File.Exists(TestQemu.Program))
             return;
@@ -27,6 +29,8 @@ public class TestLibvirt : IDisposable
         File.WriteAllText(
             Path.Combine(settings, "qemu.conf"),
             "security_driver=\"none\"\ncgroup_controllers=[]\nnamespaces=[]\nstdio_handler=\"file\"\nremember_owner=0\n" + (maySnapshot ? "clear_emulator_capabilities=0\n" : ""));
+        if (port is not null)
+            File.WriteAllText(Path.Combine(settings, "libvirtd.conf"), $"listen_tls=0\nlisten_tcp=1\nlisten_addr=\"127.0.0.2\"\ntcp_port=\"{port}\"\nauth_tcp=\"none\"\n");
         File.WriteAllBytes(Path.Combine(Folder, "guest.bin"), BareGuest.Image());
         foreach (var name in (string[])["home", "cache", "run", "data"])
             Directory.CreateDirectory(Path.Combine(Folder, name));
@@ -43,18 +47,36 @@ public class TestLibvirt : IDisposable
         {
             start.FileName = Daemon;
         }
+        if (port is not null)
+            start.ArgumentList.Add("--listen");
         start.Environment["HOME"] = Path.Combine(Folder, "home");
         start.Environment["XDG_CONFIG_HOME"] = Path.Combine(Folder, "config");
         start.Environment["XDG_CACHE_HOME"] = Path.Combine(Folder, "cache");
         start.Environment["XDG_RUNTIME_DIR"] = Path.Combine(Folder, "run");
         start.Environment["XDG_DATA_HOME"] = Path.Combine(Folder, "data");
-        _process = Process.Start(start)!;
+        _start = start;
+        StartDaemon();
+    }
+
+    private void StartDaemon()
+    {
+        _process = Process.Start(_start!)!;
         _process.ErrorDataReceived += static (_, _) => { };
         _process.OutputDataReceived += static (_, _) => { };
         _process.BeginErrorReadLine();
         _process.BeginOutputReadLine();
         TestQemu.WaitFor(() => File.Exists(SocketPath), "libvirtd's socket");
         TestQemu.WaitFor(() => TryVirsh(out _, "list"), "libvirtd");
+    }
+
+    /// <summary>Ends the daemon as the kernel would (SIGKILL) and starts it anew; its guests live on.</summary>
+    protected void Restart()
+    {
+        _process!.Kill();
+        _process.WaitForExit();
+        _process.Dispose();
+        File.Delete(SocketPath);
+        StartDaemon();
     }
 
     public string Folder { get; } = "";
@@ -88,6 +110,13 @@ public class TestLibvirt : IDisposable
         _guests.Add(name);
         Virsh("create", file);
         return new GuestTarget(GuestTargetKind.Libvirt, name);
+    }
+
+    /// <summary>Ends a guest before the fixture does, so that guests do not fight for the host's cores.</summary>
+    public void Stop(GuestTarget target)
+    {
+        _guests.Remove(target.Name);
+        TryVirsh(out _, "destroy", target.Name);
     }
 
     public string State(string name) => Virsh("domstate", name).Trim();
