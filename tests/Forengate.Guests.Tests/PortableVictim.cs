@@ -32,7 +32,7 @@ internal static class PortableVictim
         return 0;
     }
 
-    private static CaptureOptions Options(string[] arguments) => TestQemu.Options(CaptureMode.Auto) with { ConnectUri = arguments[1], Means = Enum.Parse<CaptureMeans>(arguments[2]) };
+    private static CaptureOptions Options(string[] arguments) => TestQemu.Options(CaptureMode.Auto) with { ConnectUri = arguments[1], Means = Enum.Parse<CaptureMeans>(arguments[2]), Deadline = TimeSpan.FromSeconds(2) };
 
     private sealed class Saying : IProgress<CaptureProgress>
     {

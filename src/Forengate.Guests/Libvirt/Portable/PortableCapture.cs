@@ -134,7 +134,7 @@ internal static class PortableCapture
         var ranges = session.FindRam(ct);
         var size = ranges.Aggregate(0UL, (sum, range) => sum + range.Length);
         using var file = Room(session, size, size, progress, ct);
-        using var hold = Stop(session, s_patience, out var lease, ct);
+        using var hold = Stop(session, session.Options.Deadline ?? s_patience, out var lease, ct);
         var taken = DateTimeOffset.UtcNow;
         var cpus = session.ReadCpus(ct);
         var extents = Fill(session, file, ranges, size, lease, progress, ct);
@@ -165,7 +165,7 @@ internal static class PortableCapture
                 if (Stopwatch.GetElapsedTime(armed) > TimeSpan.FromSeconds(1))
                 {
                     armed = Stopwatch.GetTimestamp();
-                    lease.Arm(s_patience);
+                    lease.Arm(session.Options.Deadline ?? s_patience);
                 }
                 progress?.Report(new CaptureProgress(CapturePhase.Copying, at, size));
             }

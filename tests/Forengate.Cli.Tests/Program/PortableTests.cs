@@ -1,0 +1,87 @@
+using System.Net;
+using System.Net.Sockets;
+using Forengate.Lab.Machine;
+using Forengate.Testing.Twins;
+
+namespace Forengate.Cli.Tests.Program;
+
+/// <summary>The program on a guest of a libvirt that it reaches over TCP only, as one of another host.</summary>
+public sealed class PortableTests : IDisposable
+{
+    /// <summary>An address of loopback that is not this host to the program.</summary>
+    private const string Address = "127.0.0.2";
+
+    private readonly int port = FreePort();
+    private readonly string folder = TwinFolders.New();
+    private readonly LibvirtDaemon daemon;
+
+    public PortableTests() => daemon = LibvirtDaemon.StartListening(folder, Address, port);
+
+    private string Uri => $"qemu+tcp://{Address}:{port}/session";
+
+    public void Dispose() => daemon.Dispose();
+
+    [Fact]
+    public void A_guest_behind_TCP_is_looked_into_and_dumped_without_a_mark()
+    {
+        using var twin = TwinGuest.Start(
+            TwinImages.Get("--build", "20348", "--memory", "192", "--low-memory", "96", "--cpus", "2", "--cpu-modes", "mixed"),
+            new MachineOptions { LibvirtUri = daemon.Uri, Name = "win-far" });
+        const string target = "libvirt:win-far";
+        // This machine's RAM is split as no real one's: who asks nobody is told where.
+        Assert.Contains("--low-memory", ForengateProgram.Run("info", target, "-c", Uri, "--means", "libvirt").Reason, StringComparison.Ordinal);
+        string[] peeked = [target, "-c", Uri, "--means", "libvirt", "--low-memory", "96M", "--output", "json"];
+        foreach (var consistency in (string[])["auto", "live"])
+        {
+            var pids = ForengateProgram.Run(["processes", .. peeked, "--consistency", consistency]).Done().Json.EnumerateArray().Select(process => process.GetProperty("pid").GetUInt32());
+            Assert.Equal(twin.Truth.Processes.Where(process => process.Listed).Select(process => process.Pid).Order(), pids.Order());
+        }
+
+        var file = Path.Combine(TwinFolders.New(), "out.dmp");
+        var plan = ForengateProgram.Run("dump", target, "--plan", "-c", Uri, "--output", "json").Done().Json;
+        Assert.Equal("libvirt's own dump", plan.GetProperty("method").GetString());
+        var dumped = ForengateProgram.Run("dump", target, file, "-c", Uri, "--output", "json").Done().Json;
+        Assert.Equal("one instant", dumped.GetProperty("consistency").GetString());
+        Assert.All(dumped.GetProperty("processors").EnumerateArray(), processor => Assert.Equal(System.Text.Json.JsonValueKind.Number, processor.GetProperty("cpu").ValueKind));
+        ForengateProgram.Run("check", file).Done();
+        Assert.DoesNotContain("tainted", LibvirtDomain.Virsh(daemon.Uri, ["dominfo", "win-far"]), StringComparison.Ordinal);
+
+        ForengateProgram.Run("dump", target, file, "-c", Uri, "--means", "monitor").Done();
+        ForengateProgram.Run("check", file).Done();
+        Assert.Contains("tainted", LibvirtDomain.Virsh(daemon.Uri, ["dominfo", "win-far"]), StringComparison.Ordinal);
+        File.Delete(file);
+        Assert.Equal("running", twin.State);
+        twin.Machine.Ping();
+    }
+
+    [Fact]
+    public void Who_may_not_read_QEMU_is_served_by_libvirt()
+    {
+        if (!Environment.IsPrivilegedProcess)
+            Assert.Skip("only root can become another user");
+        using var twin = TwinGuest.Start(TwinImages.Get("--build", "20348", "--memory", "128"), new MachineOptions { LibvirtUri = daemon.Uri, Name = "win-other" });
+        var output = Directory.CreateTempSubdirectory("forengate-other-").FullName;
+        try
+        {
+            System.Diagnostics.Process.Start("/bin/chmod", ["777", output]).WaitForExit();
+            var file = Path.Combine(output, "out.dmp");
+            var outcome = ForengateProgram.RunUnder(
+                ["/usr/bin/setpriv", "--reuid=65533", "--regid=65533", "--clear-groups", "env", $"HOME={output}"],
+                ["dump", "libvirt:win-other", file, "-c", daemon.Uri]).Done();
+            Assert.Contains("no right to read the memory of QEMU", outcome.Errors, StringComparison.Ordinal);
+            ForengateProgram.Run("check", file).Done();
+        }
+        finally
+        {
+            Directory.Delete(output, recursive: true);
+        }
+        twin.Machine.Ping();
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Parse(Address), 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
