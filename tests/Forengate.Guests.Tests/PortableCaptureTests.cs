@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Forengate.Memory;
 
@@ -28,6 +29,8 @@ public sealed class PortableCaptureTests(PortableLibvirt libvirt) : IClassFixtur
             Assert.True(view.Origin.StoodStill > TimeSpan.Zero);
             Assert.Equal(means == CaptureMeans.Peek ? ConsistencyLevel.MemoryOnly : ConsistencyLevel.Instant, view.Consistency.Level);
             Assert.Equal(means == CaptureMeans.Peek ? 0 : 2, view.Cpus.Count);
+            // The one way that has to find RAM without QEMU's word; the firmware here is SeaBIOS.
+            Assert.Equal(means == CaptureMeans.Peek, view.Origin.Remarks.Any(remark => remark.Contains("(SMBIOS) say the same", StringComparison.Ordinal)));
             if (means != CaptureMeans.Peek)
             {
                 var counter = StampCheck.Counter(view.Memory);
@@ -39,6 +42,25 @@ public sealed class PortableCaptureTests(PortableLibvirt libvirt) : IClassFixtur
             libvirt.AssertRuns(target);
         }
         Assert.Equal(means == CaptureMeans.Monitor, libvirt.IsTainted(target.Name));
+        libvirt.Stop(target);
+    }
+
+    [Fact]
+    public void Where_the_daemon_does_not_reach_our_pipe_memory_is_peeked_at()
+    {
+        if (!Environment.IsPrivilegedProcess)
+            Assert.Skip("only root has folders that this daemon, who is nobody, can't enter");
+        var target = libvirt.Start("portable-unreached");
+        libvirt.WaitForStamps(target);
+        var closed = Directory.CreateTempSubdirectory("forengate-closed-").FullName;
+        var host = WatchdogHost.ThisProgram();
+        var start = new ProcessStartInfo(host.Executable, [.. host.Arguments, PortableVictim.OnceVerb, target.ToString(), libvirt.TcpUri, nameof(CaptureMeans.Libvirt)]) { RedirectStandardOutput = true };
+        start.Environment["TMPDIR"] = closed;
+        using var process = Process.Start(start)!;
+        Assert.StartsWith("suspend peek resume; 0; 0; ", process.StandardOutput.ReadToEnd(), StringComparison.Ordinal);
+        process.WaitForExit();
+        libvirt.AssertRuns(target);
+        Directory.Delete(closed, recursive: true);
         libvirt.Stop(target);
     }
 

@@ -6,31 +6,24 @@ using Forengate.Testing.Twins;
 namespace Forengate.Cli.Tests.Program;
 
 /// <summary>The program on a guest of a libvirt that it reaches over TCP only, as one of another host.</summary>
-public sealed class PortableTests : IDisposable
+public sealed class PortableTests
 {
     /// <summary>An address of loopback that is not this host to the program.</summary>
-    private const string Address = "127.0.0.2";
+    private const string Elsewhere = "127.0.0.2";
 
-    private readonly int port = FreePort();
-    private readonly string folder = TwinFolders.New();
-    private readonly LibvirtDaemon daemon;
-
-    public PortableTests() => daemon = LibvirtDaemon.StartListening(folder, Address, port);
-
-    private string Uri => $"qemu+tcp://{Address}:{port}/session";
-
-    public void Dispose() => daemon.Dispose();
+    private const string Here = "127.0.0.1";
 
     [Fact]
     public void A_guest_behind_TCP_is_looked_into_and_dumped_without_a_mark()
     {
+        using var daemon = Listen(Elsewhere, out var uri);
         using var twin = TwinGuest.Start(
             TwinImages.Get("--build", "20348", "--memory", "192", "--low-memory", "96", "--cpus", "2", "--cpu-modes", "mixed"),
             new MachineOptions { LibvirtUri = daemon.Uri, Name = "win-far" });
         const string target = "libvirt:win-far";
         // This machine's RAM is split as no real one's: who asks nobody is told where.
-        Assert.Contains("--low-memory", ForengateProgram.Run("info", target, "-c", Uri, "--means", "libvirt").Reason, StringComparison.Ordinal);
-        string[] peeked = [target, "-c", Uri, "--means", "libvirt", "--low-memory", "96M", "--output", "json"];
+        Assert.Contains("--low-memory", ForengateProgram.Run("info", target, "-c", uri, "--means", "libvirt").Reason, StringComparison.Ordinal);
+        string[] peeked = [target, "-c", uri, "--means", "libvirt", "--low-memory", "96M", "--output", "json"];
         foreach (var consistency in (string[])["auto", "live"])
         {
             var pids = ForengateProgram.Run(["processes", .. peeked, "--consistency", consistency]).Done().Json.EnumerateArray().Select(process => process.GetProperty("pid").GetUInt32());
@@ -38,17 +31,17 @@ public sealed class PortableTests : IDisposable
         }
 
         var file = Path.Combine(TwinFolders.New(), "out.dmp");
-        var plan = ForengateProgram.Run("dump", target, "--plan", "-c", Uri, "--output", "json").Done().Json;
+        var plan = ForengateProgram.Run("dump", target, "--plan", "-c", uri, "--output", "json").Done().Json;
         Assert.Equal("libvirt's own dump", plan.GetProperty("method").GetString());
-        var dumped = ForengateProgram.Run("dump", target, file, "-c", Uri, "--output", "json").Done().Json;
+        var dumped = ForengateProgram.Run("dump", target, file, "-c", uri, "--output", "json").Done().Json;
         Assert.Equal("one instant", dumped.GetProperty("consistency").GetString());
         Assert.All(dumped.GetProperty("processors").EnumerateArray(), processor => Assert.Equal(System.Text.Json.JsonValueKind.Number, processor.GetProperty("cpu").ValueKind));
         ForengateProgram.Run("check", file).Done();
-        Assert.DoesNotContain("tainted", LibvirtDomain.Virsh(daemon.Uri, ["dominfo", "win-far"]), StringComparison.Ordinal);
+        Assert.DoesNotContain("custom monitor", LibvirtDomain.Virsh(daemon.Uri, ["dominfo", "win-far"]), StringComparison.Ordinal);
 
-        ForengateProgram.Run("dump", target, file, "-c", Uri, "--means", "monitor").Done();
+        ForengateProgram.Run("dump", target, file, "-c", uri, "--means", "monitor").Done();
         ForengateProgram.Run("check", file).Done();
-        Assert.Contains("tainted", LibvirtDomain.Virsh(daemon.Uri, ["dominfo", "win-far"]), StringComparison.Ordinal);
+        Assert.Contains("custom monitor", LibvirtDomain.Virsh(daemon.Uri, ["dominfo", "win-far"]), StringComparison.Ordinal);
         File.Delete(file);
         Assert.Equal("running", twin.State);
         twin.Machine.Ping();
@@ -59,6 +52,8 @@ public sealed class PortableTests : IDisposable
     {
         if (!Environment.IsPrivilegedProcess)
             Assert.Skip("only root can become another user");
+        // A session's socket is its user's own; over TCP others reach it, and it is this host still.
+        using var daemon = Listen(Here, out var uri);
         using var twin = TwinGuest.Start(TwinImages.Get("--build", "20348", "--memory", "128"), new MachineOptions { LibvirtUri = daemon.Uri, Name = "win-other" });
         var output = Directory.CreateTempSubdirectory("forengate-other-").FullName;
         try
@@ -67,7 +62,7 @@ public sealed class PortableTests : IDisposable
             var file = Path.Combine(output, "out.dmp");
             var outcome = ForengateProgram.RunUnder(
                 ["/usr/bin/setpriv", "--reuid=65533", "--regid=65533", "--clear-groups", "env", $"HOME={output}"],
-                ["dump", "libvirt:win-other", file, "-c", daemon.Uri]).Done();
+                ["dump", "libvirt:win-other", file, "-c", uri]).Done();
             Assert.Contains("no right to read the memory of QEMU", outcome.Errors, StringComparison.Ordinal);
             ForengateProgram.Run("check", file).Done();
         }
@@ -78,10 +73,15 @@ public sealed class PortableTests : IDisposable
         twin.Machine.Ping();
     }
 
-    private static int FreePort()
+    private static LibvirtDaemon Listen(string address, out string uri)
     {
-        using var listener = new TcpListener(IPAddress.Parse(Address), 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
+        int port;
+        using (var listener = new TcpListener(IPAddress.Parse(address), 0))
+        {
+            listener.Start();
+            port = ((IPEndPoint)listener.LocalEndpoint).Port;
+        }
+        uri = $"qemu+tcp://{address}:{port}/session";
+        return LibvirtDaemon.StartListening(TwinFolders.New(), address, port);
     }
 }

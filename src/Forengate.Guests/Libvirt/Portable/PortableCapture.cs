@@ -52,14 +52,9 @@ internal static class PortableCapture
         PortablePlan.RefuseIfTooSlow(session, ct);
         if (PortablePlan.Dumps(session))
         {
-            try
-            {
-                return Ended(PortableDump.Take(session, progress, ct), session);
-            }
-            catch (GuestException e) when (e.Failure is GuestFailure.Libvirt or GuestFailure.NoRights && session.StateNow().State is GuestState.Running or GuestState.Paused or GuestState.Crashed)
-            {
-                session.Remarks.Add($"libvirt made no dump into our pipe ({e.Message}): its memory peek was used");
-            }
+            if (PortableDump.Take(session, progress, out var refused, ct) is { } dumped)
+                return Ended(dumped, session);
+            session.Remarks.Add($"libvirt made no dump into our pipe ({refused}): its memory peek was used");
         }
         return session.Running ? Copy(session, progress, ct) : InPlace(session, hold: null, ct);
     }

@@ -13,14 +13,21 @@ internal static class PortableDump
     /// <summary>Firmware, video memory and headers are in a core beside RAM: room for them.</summary>
     private const ulong Others = 1UL << 30;
 
-    /// <exception cref="GuestException">libvirt made no dump; the guest runs, or the message says that it may not.</exception>
-    public static View Take(PortableSession session, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    /// <param name="session">The guest.</param>
+    /// <param name="progress">Told how far it is.</param>
+    /// <param name="refused">Why libvirt did not even begin; null otherwise.</param>
+    /// <param name="ct">Ends the dump.</param>
+    /// <returns>Null when libvirt did not begin.</returns>
+    /// <exception cref="GuestException">libvirt made no whole dump; the guest runs, or a remark says that it may not.</exception>
+    public static View? Take(PortableSession session, IProgress<CaptureProgress>? progress, out string? refused, CancellationToken ct)
     {
+        refused = null;
+        var patience = session.Options.Deadline ?? s_patience;
         var size = session.Description.TotalMemory;
         using var file = PortableCapture.Room(session, size, size + Others, progress, ct);
         using var pipe = CorePipe.Create();
         using var lease = WatchdogLease.Start(session.Options.Watchdog!, session.Monitor);
-        lease.Arm(s_patience);
+        lease.Arm(patience);
         var last = Environment.TickCount64;
         try
         {
@@ -31,9 +38,14 @@ internal static class PortableDump
                     if (Environment.TickCount64 - last < HeartbeatMilliseconds)
                         return;
                     last = Environment.TickCount64;
-                    lease.Arm(s_patience);
+                    lease.Arm(patience);
                 },
                 progress, size, ct);
+        }
+        catch (GuestException e) when (pipe.Received == 0 && e.Failure is GuestFailure.Libvirt or GuestFailure.NoRights)
+        {
+            refused = e.Message;
+            return null;
         }
         finally
         {
