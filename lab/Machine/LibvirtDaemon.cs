@@ -48,7 +48,17 @@ public sealed class LibvirtDaemon : IDisposable
     /// <param name="settings">Further lines for qemu.conf.</param>
     /// <param name="runner">What runs the daemon, and with it QEMU, somewhere else: a program and its arguments before the command. Sockets and files must be the same there.</param>
     /// <exception cref="MachineException">It does not come up, with its log.</exception>
-    public static LibvirtDaemon Start(string directory, string settings = "", params IReadOnlyList<string> runner)
+    public static LibvirtDaemon Start(string directory, string settings = "", params IReadOnlyList<string> runner) => Start(directory, settings, "", runner);
+
+    /// <summary>Starts a daemon that listens on TCP too, without authentication: for an address of loopback.</summary>
+    /// <param name="directory">For everything that is its own.</param>
+    /// <param name="address">"127.0.0.1".</param>
+    /// <param name="port">TCP port.</param>
+    /// <exception cref="MachineException">It does not come up, with its log.</exception>
+    public static LibvirtDaemon StartListening(string directory, string address, int port) => Start(
+        directory, "", string.Create(CultureInfo.InvariantCulture, $"listen_tls = 0\nlisten_tcp = 1\nlisten_addr = \"{address}\"\ntcp_port = \"{port}\"\nauth_tcp = \"none\"\n"), []);
+
+    private static LibvirtDaemon Start(string directory, string settings, string listening, IReadOnlyList<string> runner)
     {
         directory = Path.GetFullPath(directory);
         if (Open(directory) is { } running)
@@ -58,14 +68,14 @@ public sealed class LibvirtDaemon : IDisposable
         var config = Path.Combine(directory, "config", "libvirt");
         foreach (var made in new[] { config, Path.Combine(directory, "home"), Cache, Path.Combine(directory, "data"), Path.Combine(directory, "ram"), Path.Combine(directory, "run") })
             Directory.CreateDirectory(made);
-        File.WriteAllText(Path.Combine(config, "libvirtd.conf"), "auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n");
+        File.WriteAllText(Path.Combine(config, "libvirtd.conf"), "auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n" + listening);
         File.WriteAllText(Path.Combine(config, "qemu.conf"),
             $"security_driver = \"none\"\nstdio_handler = \"file\"\nremember_owner = 0\nnamespaces = []\ncgroup_controllers = []\nmemory_backing_dir = \"{Path.Combine(directory, "ram")}\"\n{settings}\n");
         Directory.CreateDirectory(Path.GetDirectoryName(SocketPath(directory))!);
         File.Delete(SocketPath(directory));
 
         var log = Path.Combine(directory, "libvirtd.log");
-        var process = Launch(directory, config, log, runner);
+        var process = Launch(directory, config, log, listening.Length > 0, runner);
         var daemon = new LibvirtDaemon(directory, process);
         File.WriteAllText(PidPath(directory), string.Create(CultureInfo.InvariantCulture, $"{process.Pid} {process.StartTime}\n"));
         for (var watch = Stopwatch.StartNew(); watch.Elapsed < StartTimeout && process.IsAlive; Thread.Sleep(20))
@@ -120,11 +130,11 @@ public sealed class LibvirtDaemon : IDisposable
 
     public void Dispose() => Stop();
 
-    private static ProcessIdentity Launch(string directory, string config, string log, IReadOnlyList<string> runner)
+    private static ProcessIdentity Launch(string directory, string config, string log, bool listens, IReadOnlyList<string> runner)
     {
         // The shell only redirects and reports its number; exec keeps it through setsid, unshare and libvirtd.
         string[] unprivileged = Environment.UserName == "root" ? ["unshare", "--user", $"--map-user={UnprivilegedId}", $"--map-group={UnprivilegedId}"] : [];
-        string[] command = ["setsid", .. runner, .. unprivileged, "libvirtd", "-f", Path.Combine(config, "libvirtd.conf")];
+        string[] command = ["setsid", .. runner, .. unprivileged, "libvirtd", "-f", Path.Combine(config, "libvirtd.conf"), .. listens ? (string[])["--listen"] : []];
         var environment = new Dictionary<string, string>
         {
             ["HOME"] = Path.Combine(directory, "home"), ["XDG_RUNTIME_DIR"] = Path.Combine(directory, "run"),

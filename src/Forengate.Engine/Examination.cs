@@ -103,7 +103,7 @@ public sealed class Examination : IDisposable
 
     public void Dispose()
     {
-        _vanished ??= (View.Memory as LiveMemory)?.Failure;
+        _vanished ??= FailureOf(View.Memory);
         View.Dispose();
     }
 
@@ -111,9 +111,11 @@ public sealed class Examination : IDisposable
     /// <exception cref="GuestException">The guest vanished.</exception>
     public void ThrowIfVanished()
     {
-        if ((_vanished ?? (View.Memory as LiveMemory)?.Failure) is { } failure)
+        if ((_vanished ?? FailureOf(View.Memory)) is { } failure)
             throw failure;
     }
+
+    private static GuestException? FailureOf(PhysicalMemory memory) => (memory as LiveMemory)?.Failure ?? (memory as PeekMemory)?.Failure;
 
     /// <exception cref="WindowsNotFoundException">There is none.</exception>
     private WindowsSystem Found => Windows.System ?? throw new WindowsNotFoundException(Windows.Reason ?? "no Windows found in this memory");
@@ -140,7 +142,7 @@ public sealed class Examination : IDisposable
         var view = OpenView(target, options, wholeOrHeld, progress, cancellation);
         try
         {
-            if (view.Memory is not LiveMemory && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
+            if (view.Memory is not (LiveMemory or PeekMemory) && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
             {
                 using var dump = TriageDump.Open(target);
                 var small = SmallDumpReader.Read(dump, profiles.Store);
@@ -176,6 +178,8 @@ public sealed class Examination : IDisposable
             _ => wholeOrHeld,
         },
         ConnectUri = options.ConnectUri,
+        Means = options.Means,
+        LowMemory = ImageFiles.LowMemory(options),
         MaxPause = options.MaxPause,
         GoesOnThroughSignals = options.GoesOnThroughSignals,
         Watchdog = WatchdogHost.ThisProgram(),

@@ -51,6 +51,9 @@ public sealed record TargetOptions
 
     public CaptureChoice Consistency { get; init; }
 
+    /// <summary>By whose hand a guest of libvirt's is read.</summary>
+    public Guests.CaptureMeans Means { get; init; }
+
     /// <summary>Refuse a way that is expected to keep a running guest standing longer; null for no limit.</summary>
     public TimeSpan? MaxPause { get; init; }
 

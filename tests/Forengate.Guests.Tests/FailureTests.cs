@@ -74,7 +74,7 @@ public sealed class FailureTests
     [Fact]
     public void A_guest_of_another_host()
     {
-        var e = Fail("libvirt:guest", TestQemu.Options(CaptureMode.Live) with { ConnectUri = "qemu+ssh://root@elsewhere.example/system" });
+        var e = Fail("libvirt:guest", TestQemu.Options(CaptureMode.Live) with { ConnectUri = "qemu+ssh://root@elsewhere.example/system", Means = CaptureMeans.Qemu });
         Assert.Equal(GuestFailure.Remote, e.Failure);
         Assert.Contains("elsewhere.example", e.Message, StringComparison.Ordinal);
     }

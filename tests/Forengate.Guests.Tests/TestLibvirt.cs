@@ -19,7 +19,8 @@ public class TestLibvirt : IDisposable
     }
 
     /// <param name="maySnapshot">QEMU gets the right to track its own memory, as an administrator would give it who wants background snapshots.</param>
-    protected TestLibvirt(bool maySnapshot)
+    /// <param name="port">Where it listens on loopback TCP without authentication; null for a unix socket only.</param>
+    protected TestLibvirt(bool maySnapshot, int? port = null)
     {
         if (!File.Exists(Daemon) || !File.Exists("/usr/bin/virsh") || !File.Exists(TestQemu.Program))
             return;
@@ -28,6 +29,8 @@ public class TestLibvirt : IDisposable
         File.WriteAllText(
             Path.Combine(settings, "qemu.conf"),
             "security_driver=\"none\"\ncgroup_controllers=[]\nnamespaces=[]\nstdio_handler=\"file\"\nremember_owner=0\n" + (maySnapshot ? "clear_emulator_capabilities=0\n" : ""));
+        if (port is not null)
+            File.WriteAllText(Path.Combine(settings, "libvirtd.conf"), $"listen_tls=0\nlisten_tcp=1\nlisten_addr=\"127.0.0.2\"\ntcp_port=\"{port}\"\nauth_tcp=\"none\"\n");
         File.WriteAllBytes(Path.Combine(Folder, "guest.bin"), BareGuest.Image());
         File.WriteAllBytes(Path.Combine(Folder, "alarm.bin"), AlarmGuest.Image());
         File.WriteAllBytes(Path.Combine(Folder, "panic.bin"), AlarmGuest.Image(AlarmGuest.IsaPanic));
@@ -46,6 +49,8 @@ public class TestLibvirt : IDisposable
         {
             start.FileName = Daemon;
         }
+        if (port is not null)
+            start.ArgumentList.Add("--listen");
         start.Environment["HOME"] = Path.Combine(Folder, "home");
         start.Environment["XDG_CONFIG_HOME"] = Path.Combine(Folder, "config");
         start.Environment["XDG_CACHE_HOME"] = Path.Combine(Folder, "cache");
@@ -63,6 +68,13 @@ public class TestLibvirt : IDisposable
         _process.BeginOutputReadLine();
         TestQemu.WaitFor(() => File.Exists(SocketPath), "libvirtd's socket");
         TestQemu.WaitFor(() => TryVirsh(out _, "list"), "libvirtd");
+    }
+
+    /// <summary>Ends the daemon as the kernel would (SIGKILL) and starts it anew; its guests live on.</summary>
+    protected void Restart()
+    {
+        KillDaemon();
+        RestartDaemon();
     }
 
     public string Folder { get; } = "";
@@ -151,6 +163,13 @@ public class TestLibvirt : IDisposable
         _guests.Add(name);
         Virsh("create", file);
         return new GuestTarget(GuestTargetKind.Libvirt, name);
+    }
+
+    /// <summary>Ends a guest before the fixture does, so that guests do not fight for the host's cores.</summary>
+    public void Stop(GuestTarget target)
+    {
+        _guests.Remove(target.Name);
+        TryVirsh(out _, "destroy", target.Name);
     }
 
     public string State(string name) => Virsh("domstate", name).Trim();

@@ -79,6 +79,10 @@ internal sealed class Shared(string formatOption = "--format")
     public Option<CaptureChoice> Consistency { get; } = Choice<CaptureChoice>(
         "--consistency", "Live guests: snapshot stops the guest for milliseconds, stop while it is read or copied, live not at all (torn reads possible); auto: the best there is");
 
+    public Option<Guests.CaptureMeans> Means { get; } = Choice<Guests.CaptureMeans>(
+        "--means", "Guests of libvirt's: qemu reads QEMU's process, libvirt uses libvirt's own calls only (works remotely, marks nothing), peek of them memory peeks only, "
+        + "monitor peeks and asks QEMU for registers; auto: the best there is");
+
     /// <summary>Only commands that copy a guest take it.</summary>
     public Option<int?> MaxPause { get; } = new("--max-pause")
     {
@@ -110,6 +114,7 @@ internal sealed class Shared(string formatOption = "--format")
         command.Options.Add(Cache);
         AddSymbolsTo(command);
         command.Options.Add(Consistency);
+        command.Options.Add(Means);
     }
 
     /// <summary>Where profiles come from.</summary>
@@ -135,6 +140,7 @@ internal sealed class Shared(string formatOption = "--format")
         Proxy = result.GetValue(Proxy),
         StoreFolder = result.GetValue(Store) ?? LocalStore.DefaultFolder,
         Consistency = result.GetValue(Consistency),
+        Means = result.GetValue(Means),
         MaxPause = result.GetValue(MaxPause) is { } milliseconds ? TimeSpan.FromMilliseconds(milliseconds) : null,
     };
 

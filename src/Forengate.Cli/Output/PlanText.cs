@@ -41,6 +41,8 @@ internal static class PlanText
         CaptureMode.StopAndCopy => "stop and copy",
         CaptureMode.HoldStopped => "read in place",
         CaptureMode.Live => "live",
+        CaptureMode.LibvirtDump => "libvirt's own dump",
+        CaptureMode.LibvirtPeek => "libvirt's memory peek",
         _ => "not possible",
     };
 

@@ -19,6 +19,31 @@ public enum CaptureMode
 
     /// <summary>The guest runs on while it is read: nothing is stopped, the view is smeared.</summary>
     Live,
+
+    /// <summary>libvirt's own memory-only dump: the guest stands still for all of it. Planned where QEMU's process is not at hand, never asked for.</summary>
+    LibvirtDump,
+
+    /// <summary>The guest stands still while its memory is read by libvirt's memory peek. Planned where QEMU's process is not at hand, never asked for.</summary>
+    LibvirtPeek,
+}
+
+/// <summary>By whose hand a guest of libvirt's is read.</summary>
+public enum CaptureMeans
+{
+    /// <summary>QEMU's process and monitor where they are at hand; else libvirt's own dump; else memory peeks, with QEMU's monitor asked through libvirt for the registers (taints).</summary>
+    Auto,
+
+    /// <summary>QEMU's process and monitor, and nothing else.</summary>
+    Qemu,
+
+    /// <summary>libvirt's own calls only, which leave no trace on the domain: its memory-only dump where its daemon can write into a pipe of ours, else <see cref="Peek"/>.</summary>
+    Libvirt,
+
+    /// <summary>libvirt's suspend, memory peek and resume only: no registers, no trace on the domain.</summary>
+    Peek,
+
+    /// <summary>As <see cref="Peek"/>, and QEMU's monitor is asked through libvirt for the memory map and the registers (taints).</summary>
+    Monitor,
 }
 
 /// <summary>What a capture may do to a guest.</summary>
@@ -28,6 +53,12 @@ public sealed record CaptureOptions
 
     /// <summary>libvirt URI; null for <c>LIBVIRT_DEFAULT_URI</c>, else <c>qemu:///system</c>.</summary>
     public string? ConnectUri { get; init; }
+
+    /// <summary>By whose hand. Only for guests of libvirt's.</summary>
+    public CaptureMeans Means { get; init; }
+
+    /// <summary>RAM below 4 GiB in bytes, where the user knows it and libvirt's description leaves it open; null: as the machine type has it, checked by the firmware's tables.</summary>
+    public ulong? LowMemory { get; init; }
 
     /// <summary>The program that is started as watchdog. Needed by the modes that stop the guest.</summary>
     public WatchdogHost? Watchdog { get; init; }

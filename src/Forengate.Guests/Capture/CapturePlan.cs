@@ -16,9 +16,11 @@ public sealed record CapturePlan(string Target, CaptureMode? Mode, string Reason
 /// <param name="HostMemory">Bytes of free host memory it needs.</param>
 public sealed record PlannedWay(CaptureMode Mode, string? Obstacle, GuestFailure? Failure, TimeSpan? Pause, ulong HostMemory)
 {
-    /// <summary>The way in words that <c>--consistency</c> takes.</summary>
+    /// <summary>The way in words that <c>--consistency</c> takes, or <c>--means</c>.</summary>
     public string Name => Mode switch
     {
+        CaptureMode.LibvirtDump => "libvirt",
+        CaptureMode.LibvirtPeek => "peek",
         CaptureMode.Snapshot => "snapshot",
         CaptureMode.Live => "live",
         _ => "stop",

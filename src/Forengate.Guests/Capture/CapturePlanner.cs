@@ -17,6 +17,8 @@ internal static class CapturePlanner
             return new CapturePlan(target.ToString(), CaptureMode.HoldStopped, $"the guest already stands still ({session.State.Status}): it is read in place, neither stopped nor continued", [], facts);
         PlannedWay[] ways = [Snapshot(session, options, ct), Stop(session, options), new(CaptureMode.Live, null, null, TimeSpan.Zero, 0)];
         var (snapshot, stop) = (ways[0], ways[1]);
+        if (session.Monitor is LibvirtMonitor)
+            ways = [.. ways[..2], PortablePlan.Beside(session.Map.Size, options), ways[2]];
         var (mode, reason) = options.Mode switch
         {
             CaptureMode.Live => (CaptureMode.Live, "asked for: the guest runs on and the view is smeared"),
@@ -92,7 +94,7 @@ internal static class CapturePlanner
         if (version < SnapshotFacts.CancelSafeSince)
             facts.Add($"this QEMU hangs a guest whose snapshot is cancelled: it is read to its end whatever happens, by the watchdog if need be");
         if (session.Monitor is LibvirtMonitor)
-            facts.Add("asking QEMU through libvirt marks the domain as tainted (custom-monitor); a QMP socket of its own (qmp:SOCKET) does not");
+            facts.Add("asking QEMU through libvirt marks the domain as tainted (custom-monitor); a QMP socket of its own (qmp:SOCKET) does not, nor do libvirt's own dump and peeks (--means libvirt)");
         facts.AddRange(session.Remarks);
         return facts;
     }

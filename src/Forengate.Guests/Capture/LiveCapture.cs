@@ -31,6 +31,8 @@ public static class LiveCapture
         progress?.Report(new CaptureProgress(CapturePhase.Connecting, 0, 0));
         try
         {
+            if (PortableCapture.TryTake(target, options, progress, ct) is { } portable)
+                return portable;
             IReadOnlyList<PhysicalRange>? plugged = null;
             for (var attempt = 1; ; attempt++)
             {
@@ -77,6 +79,8 @@ public static class LiveCapture
         ArgumentNullException.ThrowIfNull(options);
         try
         {
+            if (PortablePlan.TryMake(target, options, ct) is { } portable)
+                return portable;
             using var session = GuestSession.Open(target, options.ConnectUri, ct);
             return CapturePlanner.Make(target, session, options, ct);
         }

@@ -32,9 +32,9 @@ internal static class LibvirtCall
         }
     }
 
-    /// <summary>Runs a call; waits for it as long as <see cref="Patience"/>.</summary>
+    /// <summary>Runs a call; waits for it as long as <paramref name="patience"/>, or <see cref="Patience"/>.</summary>
     /// <exception cref="GuestException">What the call threw, or that it did not come back.</exception>
-    public static T Run<T>(string what, Func<T> call, CancellationToken ct)
+    public static T Run<T>(string what, Func<T> call, CancellationToken ct, TimeSpan? patience = null)
     {
         // A thread of its own: a hung libvirtd must not eat the thread pool.
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -56,8 +56,9 @@ internal static class LibvirtCall
         thread.Start();
         try
         {
-            if (!done.Task.Wait(Patience, ct))
-                throw new GuestException(GuestFailure.Libvirt, $"libvirt did not come back from {what} within {Patience.TotalSeconds:0} s; is its daemon alive?");
+            var most = patience ?? Patience;
+            if (!done.Task.Wait(most, ct))
+                throw new GuestException(GuestFailure.Libvirt, $"libvirt did not come back from {what} within {most.TotalSeconds:0} s; is its daemon alive?");
         }
         catch (AggregateException)
         {

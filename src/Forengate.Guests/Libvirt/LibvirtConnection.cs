@@ -42,6 +42,28 @@ internal sealed class LibvirtConnection : SafeHandle
         return Marshal.PtrToStringUTF8((nint)LibvirtNative.DriverName(held.Value)) ?? "";
     }
 
+    /// <summary>The name of the host the daemon runs on; null where it does not say.</summary>
+    public unsafe string? HostName()
+    {
+        using var held = new HeldHandle(this);
+        return TakeText(LibvirtNative.HostName(held.Value));
+    }
+
+    /// <summary>A text that libvirt allocated, which is given back; null for none.</summary>
+    internal static unsafe string? TakeText(byte* text)
+    {
+        if (text is null)
+            return null;
+        try
+        {
+            return Marshal.PtrToStringUTF8((nint)text);
+        }
+        finally
+        {
+            LibvirtNative.Free(text);
+        }
+    }
+
     public List<GuestInfo> List(CancellationToken ct) => LibvirtCall.Run("listing the guests", ListNow, ct);
 
     private unsafe List<GuestInfo> ListNow()

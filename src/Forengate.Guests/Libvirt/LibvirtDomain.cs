@@ -71,6 +71,42 @@ internal sealed unsafe class LibvirtDomain : SafeHandle
             throw LibvirtCall.Failure($"dumping {Name}");
     }
 
+    /// <summary>A core as the driver makes it without being told how, for hypervisors that know no other.</summary>
+    public void DumpWhole(string path)
+    {
+        using var held = new HeldHandle(this);
+        if (LibvirtNative.CoreDump(held.Value, path, 0, 0) < 0)
+            throw LibvirtCall.Failure($"dumping {Name}");
+    }
+
+    /// <summary>Guest-physical memory, by the hypervisor's own hand (QEMU: pmemsave). Not to be asked for device memory: reading that may change it.</summary>
+    public void Peek(ulong address, Span<byte> destination)
+    {
+        using var held = new HeldHandle(this);
+        fixed (byte* target = destination)
+        {
+            if (LibvirtNative.MemoryPeek(held.Value, address, (nuint)destination.Length, target, LibvirtNative.MemoryPhysical) < 0)
+                throw LibvirtCall.Failure($"reading memory of {Name}");
+        }
+    }
+
+    /// <summary>libvirt's description of the domain as it is now.</summary>
+    public string Describe()
+    {
+        using var held = new HeldHandle(this);
+        return LibvirtConnection.TakeText(LibvirtNative.XmlDescription(held.Value, 0)) ?? throw LibvirtCall.Failure($"describing {Name}");
+    }
+
+    /// <summary>The state and, where it is <see cref="LibvirtNative.Paused"/>, why (virDomainPausedReason).</summary>
+    public (GuestState State, int Reason) State()
+    {
+        using var held = new HeldHandle(this);
+        int state, reason;
+        if (LibvirtNative.DomainState(held.Value, &state, &reason, 0) < 0)
+            throw LibvirtCall.Failure($"the state of {Name}");
+        return (state is >= 0 and <= (int)GuestState.Suspended ? (GuestState)state : GuestState.Unknown, reason);
+    }
+
     public string MonitorCommand(string command, bool human)
     {
         using var held = new HeldHandle(this);

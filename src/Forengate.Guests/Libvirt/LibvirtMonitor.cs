@@ -11,8 +11,12 @@ public sealed class LibvirtMonitor : IGuestMonitor
     private readonly Lock _turn = new();
     private bool _tainted;
 
-    private LibvirtMonitor(LibvirtConnection connection, LibvirtDomain domain)
+    /// <summary>libvirt's name of its QEMU driver.</summary>
+    internal const string QemuDriver = "QEMU";
+
+    private LibvirtMonitor(LibvirtConnection connection, LibvirtDomain domain, string driver)
     {
+        Driver = driver;
         _connection = connection;
         _domain = domain;
         DomainName = domain.Name;
@@ -20,6 +24,13 @@ public sealed class LibvirtMonitor : IGuestMonitor
     }
 
     public string DomainName { get; }
+
+    /// <summary>libvirt's name of the hypervisor's driver.</summary>
+    internal string Driver { get; }
+
+    internal LibvirtDomain Domain => _domain;
+
+    internal LibvirtConnection Connection => _connection;
 
     public Guid Uuid { get; }
 
@@ -40,18 +51,28 @@ public sealed class LibvirtMonitor : IGuestMonitor
         ArgumentException.ThrowIfNullOrEmpty(nameOrUuid);
         if (LibvirtUri.RemoteHost(uri) is { } host)
             throw new GuestException(GuestFailure.Remote, $"libvirt:{nameOrUuid}: {uri} leads to QEMU on {host}, and memory is read from QEMU's process; run forengate on {host}");
+        return OpenAnywhere(uri, nameOrUuid, anyDriver: false, ct);
+    }
+
+    /// <summary>As <see cref="Open"/>, and the daemon, and QEMU with it, may be on another host.</summary>
+    /// <param name="uri">libvirt URI.</param>
+    /// <param name="nameOrUuid">The domain.</param>
+    /// <param name="anyDriver">Other hypervisors too.</param>
+    /// <param name="ct">Ends the waiting.</param>
+    internal static LibvirtMonitor OpenAnywhere(string uri, string nameOrUuid, bool anyDriver, CancellationToken ct)
+    {
         var connection = LibvirtConnection.Open(uri, readOnly: false, ct);
         LibvirtDomain? domain = null;
         try
         {
             domain = connection.Find(nameOrUuid, ct) ?? throw NotFound(connection, nameOrUuid, ct);
             var driver = connection.Driver();
-            if (driver != "QEMU")
+            if (driver != QemuDriver && !anyDriver)
                 throw new GuestException(GuestFailure.NotQemu, $"libvirt:{nameOrUuid}: {uri} is libvirt's {driver} driver; only QEMU guests can be looked into");
             var info = LibvirtCall.Run("asking for the state", domain.TryDescribe, ct);
             if (info?.Id is null)
                 throw new GuestException(GuestFailure.NotRunning, $"libvirt:{nameOrUuid}: the guest does not run ({info?.State.ToString() ?? "gone"}); start it with 'virsh start {nameOrUuid}'");
-            return new LibvirtMonitor(connection, domain);
+            return new LibvirtMonitor(connection, domain, driver);
         }
         catch
         {

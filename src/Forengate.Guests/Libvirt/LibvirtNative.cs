@@ -27,6 +27,19 @@ internal static unsafe partial class LibvirtNative
     /// <summary>VIR_DUMP_MEMORY_ONLY.</summary>
     public const uint DumpMemoryOnly = 1 << 4;
 
+    /// <summary>VIR_MEMORY_PHYSICAL.</summary>
+    public const uint MemoryPhysical = 1 << 1;
+
+    /// <summary>VIR_DOMAIN_PAUSED, virDomainState.</summary>
+    public const int Paused = 3;
+
+    // virDomainPausedReason
+    public const int PausedForMigration = 2;
+    public const int PausedForSave = 3;
+    public const int PausedForDump = 4;
+    public const int PausedForSnapshot = 9;
+    public const int PausedForStart = 11;
+
     /// <summary>struct _virDomainInfo.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public struct DomainInfo
@@ -106,6 +119,19 @@ internal static unsafe partial class LibvirtNative
 
     [LibraryImport(Library, EntryPoint = "virDomainCoreDumpWithFormat", StringMarshalling = StringMarshalling.Utf8)]
     public static partial int CoreDump(nint domain, string path, uint format, uint flags);
+
+    /// <summary>At most 4 MiB a call go through the remote protocol (REMOTE_DOMAIN_MEMORY_PEEK_BUFFER_MAX, src/remote/remote_protocol.x).</summary>
+    [LibraryImport(Library, EntryPoint = "virDomainMemoryPeek")]
+    public static partial int MemoryPeek(nint domain, ulong start, nuint size, void* buffer, uint flags);
+
+    [LibraryImport(Library, EntryPoint = "virDomainGetXMLDesc")]
+    public static partial byte* XmlDescription(nint domain, uint flags);
+
+    [LibraryImport(Library, EntryPoint = "virDomainGetState")]
+    public static partial int DomainState(nint domain, int* state, int* reason, uint flags);
+
+    [LibraryImport(Library, EntryPoint = "virConnectGetHostname")]
+    public static partial byte* HostName(nint connection);
 
     [LibraryImport(QemuLibrary, EntryPoint = "virDomainQemuMonitorCommand", StringMarshalling = StringMarshalling.Utf8)]
     public static partial int MonitorCommand(nint domain, string command, byte** result, uint flags);

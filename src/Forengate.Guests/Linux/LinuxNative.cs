@@ -105,6 +105,9 @@ internal static unsafe partial class LinuxNative
     [LibraryImport(Libc, EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int CreateMemoryFile(string name, uint flags);
 
+    [LibraryImport(Libc, EntryPoint = "ftruncate64", SetLastError = true)]
+    public static partial int SetLength(int descriptor, long length);
+
     [LibraryImport(Libc, EntryPoint = "mkfifo", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int MakeFifo(string path, uint mode);
 

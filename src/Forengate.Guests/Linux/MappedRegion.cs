@@ -39,6 +39,13 @@ internal sealed unsafe class MappedRegion : SafeHandle
         return address == -1 ? null : new MappedRegion(address, length);
     }
 
+    /// <summary>A file, shared and writable. Null when it can't be mapped.</summary>
+    public static MappedRegion? WritableFile(Descriptor file, ulong length)
+    {
+        var address = LinuxNative.Map(0, (nuint)length, LinuxNative.PROT_READ | LinuxNative.PROT_WRITE, LinuxNative.MAP_SHARED, file.Number, 0);
+        return address == -1 ? null : new MappedRegion(address, length);
+    }
+
     /// <summary>Makes a stretch resident and writable now, so that a later copy takes no page fault. False when memory ran out.</summary>
     public bool Populate(ulong offset, ulong length)
     {

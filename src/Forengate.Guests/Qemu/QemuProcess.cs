@@ -54,6 +54,18 @@ internal sealed class QemuProcess : IDisposable
             $"{monitor.Name}: libvirt says the guest runs, but no process of this host has its UUID {uuid}; run forengate on the host where QEMU runs, outside of containers");
     }
 
+    /// <summary>Why the memory of a domain's QEMU can't be read from here; null when it can.</summary>
+    internal static string? WhyNotReadable(Guid uuid)
+    {
+        var id = WithArgument("-uuid", uuid.ToString("D", CultureInfo.InvariantCulture)).Cast<int?>().FirstOrDefault();
+        if (id is null)
+            return "no process of this host has the guest's UUID";
+        // Opening it asks the kernel for the right to trace, which reading needs (proc(5), ptrace(2): PTRACE_MODE_ATTACH_FSCREDS).
+        using var memory = new Descriptor(LinuxNative.Open($"/proc/{id}/mem", LinuxNative.O_RDONLY | LinuxNative.O_CLOEXEC));
+        return memory.IsInvalid
+            ? string.Create(CultureInfo.InvariantCulture, $"no right to read the memory of QEMU (process {id}): {LinuxNative.Describe(Marshal.GetLastPInvokeError())}") : null;
+    }
+
     /// <summary>A process by its number alone, for a QEMU that answers no more.</summary>
     /// <exception cref="GuestException">There is none, or it is not QEMU.</exception>
     public static QemuProcess Of(int id)

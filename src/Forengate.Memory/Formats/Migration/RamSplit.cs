@@ -5,7 +5,7 @@ namespace Forengate.Memory;
 /// <summary>
 /// How a PC of QEMU's divides its RAM around the hole below 4 GiB (QEMU, hw/i386/pc_piix.c, pc_q35.c, microvm.c), as far as the machine type and the amount of RAM decide it.
 /// </summary>
-internal static class RamSplit
+public static class RamSplit
 {
     public const ulong GiB = 1UL << 30;
     public const ulong FourGiB = 4 * GiB;
