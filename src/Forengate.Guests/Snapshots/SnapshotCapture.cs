@@ -10,13 +10,12 @@ internal static class SnapshotCapture
 {
     /// <summary>The view; null when the guest's memory map changed in the last moment.</summary>
     /// <exception cref="GuestException">It can't be made here, or was not; the guest runs.</exception>
-    public static View? Take(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    public static View? Take(GuestTarget target, GuestSession session, CopyRoom room, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
         var threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount;
-        var need = session.Map.Size + SnapshotFacts.UnsharedBytes(session);
-        if (HostMemory.Available() is { } available && available < need + LiveCapture.Reserve)
-            throw TooLittle(target, need, available);
-        var store = SnapshotStore.Prepare(session.Map.Size, threads, progress, ct) ?? throw TooLittle(target, need, HostMemory.Available() ?? 0);
+        var store = SnapshotStore.Prepare(room, threads, progress, ct) ?? throw LiveCapture.TooLittle(target, room);
+        if (room.Describe(snapshot: true) is { } spilled)
+            session.Remarks.Add(spilled);
         try
         {
             return Take(target, session, options, store, progress, ct);
@@ -50,7 +49,9 @@ internal static class SnapshotCapture
             try
             {
                 watchdog.ArmSnapshot(settings);
+                store.OnTurn = watchdog.Reading;
                 stream = SnapshotStream.Start(session.Monitor, settings, reading, writing, ct, watchdog.Reading);
+                stream.Silence = options.SnapshotSilence;
             }
             catch (Exception e)
             {
@@ -77,6 +78,7 @@ internal static class SnapshotCapture
             view = SnapshotImage.Read(stream, store, Parts(session.Map), target.ToString(), new Progress(progress, session.Map.Size), ct);
             // Devices can't be plugged while a migration is at work, so the map of now is the map of the snapshot, but for what firmware did in its moment.
             holds = session.Map.StillHolds(session.Monitor, ct);
+            store.Settle();
         }
         catch (ImageFormatException e)
         {
@@ -158,10 +160,6 @@ internal static class SnapshotCapture
     private static GuestException Refused(GuestTarget target, GuestSession session, QmpRefusedException refused) => new(
         GuestFailure.NoRights,
         $"{target}: QEMU makes no background snapshot: {SnapshotFacts.Obstacle(session, CancellationToken.None) ?? refused.Message}; use --consistency stop", refused);
-
-    private static GuestException TooLittle(GuestTarget target, ulong need, ulong available) => new(
-        GuestFailure.NoMemory,
-        $"{target}: a snapshot of the guest needs {need >> 20} MiB of free memory and {LiveCapture.Reserve >> 20} MiB more, and the host has {available >> 20} MiB; free some, or hold the guest stopped and read it in place");
 
     private sealed class Progress(IProgress<CaptureProgress>? to, ulong size) : IProgress<ImageOpenProgress>
     {

@@ -18,9 +18,6 @@ internal sealed unsafe class SnapshotStream : Stream
     private const int PollMilliseconds = 100;
     private static readonly TimeSpan s_end = TimeSpan.FromSeconds(30);
 
-    /// <summary>A snapshot that sends nothing for so long is stuck: two were seen so, at their very beginning, and never again.</summary>
-    private static readonly TimeSpan s_silence = TimeSpan.FromSeconds(30);
-
     private readonly IGuestMonitor _monitor;
     private readonly MigrationSettings _settings;
     private readonly Descriptor _reading;
@@ -40,6 +37,9 @@ internal sealed unsafe class SnapshotStream : Stream
 
     /// <summary>Called at least ten times a second while the stream is read: tells the watchdog that somebody does.</summary>
     private Action? OnTurn { get; init; }
+
+    /// <summary>What sends nothing for so long is stuck.</summary>
+    public TimeSpan Silence { get; set; } = new CaptureOptions().SnapshotSilence;
 
     /// <summary>Bytes read so far.</summary>
     public long BytesRead { get; private set; }
@@ -161,7 +161,7 @@ internal sealed unsafe class SnapshotStream : Stream
                 _monitor.Qmp("migrate_cancel", null, CancellationToken.None);
             Failure = AwaitEnd();
             if (_stuck)
-                Failure = string.Create(CultureInfo.InvariantCulture, $"it sent nothing for {s_silence.TotalSeconds:0} s and was cancelled");
+                Failure = string.Create(CultureInfo.InvariantCulture, $"it sent nothing for {Silence.TotalSeconds:0} s and was cancelled");
         }
         catch (Exception e) when (e is IOException or QmpRefusedException)
         {
@@ -178,7 +178,7 @@ internal sealed unsafe class SnapshotStream : Stream
         var poll = new LinuxNative.PollDescriptor { Descriptor = _reading.Number, Events = LinuxNative.POLLIN };
         if (LinuxNative.Poll(&poll, 1, PollMilliseconds) <= 0)
         {
-            if (Environment.TickCount64 - _heard < s_silence.TotalMilliseconds)
+            if (Environment.TickCount64 - _heard < Silence.TotalMilliseconds)
                 return -1;
             _stuck = true;
             _ended = true;
