@@ -24,7 +24,7 @@ public static class DumpJob
         OutputPlace.Refuse(target, output);
         DumpResult result;
         Examination examination;
-        using (examination = Examination.OpenWhole(target, targetOptions, progress, cancellation))
+        using (examination = Examination.OpenWhole(target, targetOptions, progress, cancellation, output))
         {
             var plan = examination.Windows is { System: { } system } ? DumpPlan.For(system, dumpOptions, cancellation)
                 : examination.Windows.X86 is { } x86 ? X86DumpPlan.For(x86, dumpOptions)

@@ -122,6 +122,14 @@ internal sealed unsafe class WatchdogLease : IDisposable
         return ContinuedAt is null;
     }
 
+    /// <summary>True when the watchdog has already continued the guest, and watches no more.</summary>
+    public bool HasActed()
+    {
+        while (ContinuedAt is null && _control.Receive(TimeSpan.Zero) is { } answer)
+            NoteIfContinued(answer);
+        return ContinuedAt is not null;
+    }
+
     /// <summary>We can't continue the guest: the watchdog shall, at once. Returns true when it did.</summary>
     public bool HandOver()
     {
