@@ -35,6 +35,11 @@ internal sealed class TestDisk : IDisposable
         return disk;
     }
 
+    /// <summary>Whoever writes to it waits, until <see cref="Thaw"/>.</summary>
+    public void Freeze() => Assert.Equal(0, Run("/usr/sbin/fsfreeze", "-f", Folder));
+
+    public void Thaw() => Run("/usr/sbin/fsfreeze", "-u", Folder);
+
     private void Mount(params string[] arguments)
     {
         if (Environment.IsPrivilegedProcess && Run("/usr/bin/mount", [.. arguments, Folder]) == 0)

@@ -9,7 +9,8 @@ public class TestLibvirt : IDisposable
 {
     private const string Daemon = "/usr/sbin/libvirtd";
 
-    private readonly Process? _process;
+    private readonly bool _maySnapshot;
+    private Process? _process;
     private readonly List<string> _guests = [];
 
     public TestLibvirt()
@@ -22,6 +23,7 @@ public class TestLibvirt : IDisposable
     {
         if (!File.Exists(Daemon) || !File.Exists("/usr/bin/virsh") || !File.Exists(TestQemu.Program))
             return;
+        _maySnapshot = maySnapshot;
         Folder = Directory.CreateTempSubdirectory("forengate-libvirt-").FullName;
         var settings = Directory.CreateDirectory(Path.Combine(Folder, "config", "libvirt")).FullName;
         File.WriteAllText(
@@ -31,12 +33,18 @@ public class TestLibvirt : IDisposable
         foreach (var name in (string[])["home", "cache", "run", "data"])
             Directory.CreateDirectory(Path.Combine(Folder, name));
         Run("chmod", "755", Folder);
+        if (Environment.IsPrivilegedProcess)
+            Run("chown", "-R", "65534:65534", Folder);
+        StartDaemon();
+    }
+
+    private void StartDaemon()
+    {
         var start = new ProcessStartInfo { RedirectStandardError = true, RedirectStandardOutput = true };
         if (Environment.IsPrivilegedProcess)
         {
-            Run("chown", "-R", "65534:65534", Folder);
             start.FileName = "/usr/bin/setpriv";
-            foreach (var argument in (string[])["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig", "TERM", .. maySnapshot ? (string[])["--inh-caps", "+sys_ptrace", "--ambient-caps", "+sys_ptrace"] : [], Daemon])
+            foreach (var argument in (string[])["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig", "TERM", .. _maySnapshot ? (string[])["--inh-caps", "+sys_ptrace", "--ambient-caps", "+sys_ptrace"] : [], Daemon])
                 start.ArgumentList.Add(argument);
         }
         else
@@ -56,6 +64,17 @@ public class TestLibvirt : IDisposable
         TestQemu.WaitFor(() => File.Exists(SocketPath), "libvirtd's socket");
         TestQemu.WaitFor(() => TryVirsh(out _, "list"), "libvirtd");
     }
+
+    /// <summary>Ends the daemon as if it had crashed; guests live on.</summary>
+    public void KillDaemon()
+    {
+        _process!.Kill();
+        _process.WaitForExit();
+        _process.Dispose();
+        File.Delete(SocketPath);
+    }
+
+    public void RestartDaemon() => StartDaemon();
 
     public string Folder { get; } = "";
 

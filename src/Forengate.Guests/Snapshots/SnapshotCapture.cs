@@ -51,7 +51,7 @@ internal static class SnapshotCapture
                 watchdog.ArmSnapshot(settings);
                 store.OnTurn = watchdog.Reading;
                 stream = SnapshotStream.Start(session.Monitor, settings, reading, writing, ct, watchdog.Reading);
-                stream.Silence = options.SnapshotSilence;
+                (stream.Silence, stream.GiveAway) = (options.SnapshotSilence, watchdog.Adopt);
             }
             catch (Exception e)
             {
@@ -77,7 +77,8 @@ internal static class SnapshotCapture
         {
             view = SnapshotImage.Read(stream, store, Parts(session.Map), target.ToString(), new Progress(progress, session.Map.Size), ct);
             // Devices can't be plugged while a migration is at work, so the map of now is the map of the snapshot, but for what firmware did in its moment.
-            holds = session.Map.StillHolds(session.Monitor, ct);
+            using (stream.Pulse())
+                holds = stream.IsStuck || session.Map.StillHolds(session.Monitor, ct);
             store.Settle();
         }
         catch (ImageFormatException e)
@@ -102,7 +103,7 @@ internal static class SnapshotCapture
             Format = "live guest",
             Producer = session.Monitor is QmpMonitor { QemuVersion: { Length: > 0 } version } ? "QEMU " + version : "QEMU",
             TakenAt = taken,
-            StoodStill = session.Monitor.LastStopByEvents,
+            StoodStill = session.Monitor.LastStopByEvents ?? stream.Downtime,
             Actions = ["background snapshot"],
             Packing = null,
             Remarks = [.. session.Remarks, .. session.Monitor.Remarks, .. Remarks(session, stream), .. view.Origin.Remarks],
@@ -119,7 +120,9 @@ internal static class SnapshotCapture
     {
         yield return session.Monitor.LastStopByEvents is { } pause
             ? string.Create(CultureInfo.InvariantCulture, $"by QEMU's own STOP and RESUME events the guest stood still for {pause.TotalMilliseconds:0.0} ms")
-            : "how long the guest stood still is not known: libvirt does not pass on QEMU's STOP and RESUME events";
+            : stream.Downtime is { } downtime
+            ? string.Create(CultureInfo.InvariantCulture, $"by QEMU's own count (query-migrate, downtime, in whole milliseconds) the guest stood still for {downtime.TotalMilliseconds:0} ms")
+            : "how long the guest stood still is not known: libvirt does not pass on QEMU's STOP and RESUME events, and this QEMU does not count";
         if (stream.Leftover is { } leftover)
             yield return leftover;
     }
@@ -128,6 +131,14 @@ internal static class SnapshotCapture
     private static void End(GuestTarget target, GuestSession session, SnapshotStream stream, WatchdogLease watchdog, bool quiet = false)
     {
         stream.Dispose();
+        if (stream.GivenAway)
+        {
+            if (quiet)
+                return;
+            throw new GuestException(
+                GuestFailure.MonitorFailed,
+                $"{target}: QEMU answers neither on its monitor nor with its snapshot ({stream.Failure}): is it stopped? Forengate's watchdog stays, and ends the snapshot when it answers again; then try again");
+        }
         if (stream.Failure is not null)
             Unprotect(session);
         var ours = watchdog.Disarm();
