@@ -34,11 +34,30 @@ public sealed class HazardTests(SnapshotLibvirt libvirt) : IClassFixture<Snapsho
     public void A_snapshot_that_falls_silent_is_cancelled_and_the_protection_lifted()
     {
         using var qemu = Guest();
-        // So slow that what QEMU collects before it sends takes longer than the silence allowed; asked for its state it answers.
+        // Long enough for the silence, and not so long that it does not answer when it is asked then.
+        var goOn = new Thread(() =>
+        {
+            Thread.Sleep(1500);
+            WatchdogTests.Signal(qemu.ProcessId, SigCont);
+        });
         var e = Assert.Throws<GuestException>(() => LiveCapture.Take(
-            qemu.Target, TestQemu.Options(CaptureMode.Snapshot) with { SnapshotSilence = TimeSpan.FromMilliseconds(150) }, new AtFirst(CapturePhase.Copying, () => SetBandwidth(qemu, 4096)), Ct));
+            qemu.Target, TestQemu.Options(CaptureMode.Snapshot) with { SnapshotSilence = TimeSpan.FromMilliseconds(300) }, new AtFirst(CapturePhase.Copying, () =>
+            {
+                WatchdogTests.Signal(qemu.ProcessId, SigStop);
+                goOn.Start();
+            }), Ct));
+        goOn.Join();
         Assert.Contains("sent nothing", e.Message, StringComparison.Ordinal);
-        Assert.Equal("cancelled", SnapshotTests.Status(qemu));
+        AssertAsBefore(qemu);
+    }
+
+    [Fact]
+    public void After_a_snapshot_that_another_cancelled_the_protection_is_lifted()
+    {
+        using var qemu = Guest();
+        var e = Assert.Throws<GuestException>(() => LiveCapture.Take(
+            qemu.Target, TestQemu.Options(CaptureMode.Snapshot), new AtFirst(CapturePhase.Copying, () => qemu.Referee.Qmp("migrate_cancel", null, Ct)), Ct));
+        Assert.Contains("background snapshot", e.Message, StringComparison.Ordinal);
         AssertAsBefore(qemu);
     }
 
@@ -119,7 +138,15 @@ public sealed class HazardTests(SnapshotLibvirt libvirt) : IClassFixture<Snapsho
                 return StampCheck.Counter(live.Memory) > 2 * BareGuest.FieldPages;
             },
             "the guest's counter");
-        var restart = new Thread(libvirt.RestartDaemon);
+        // The daemon ends with the thread that started it.
+        using var restarted = new ManualResetEventSlim();
+        var restart = new Thread(() =>
+        {
+            libvirt.RestartDaemon();
+            restarted.Set();
+            Thread.Sleep(Timeout.Infinite);
+        })
+        { IsBackground = true };
         using (var view = LiveCapture.Take(target, libvirt.Options(mode), new AtFirst(CapturePhase.Copying, () =>
         {
             libvirt.KillDaemon();
@@ -131,7 +158,7 @@ public sealed class HazardTests(SnapshotLibvirt libvirt) : IClassFixture<Snapsho
             // Without QEMU's events, which libvirt does not pass on.
             Assert.NotNull(view.Origin.StoodStill);
         }
-        restart.Join();
+        Assert.True(restarted.Wait(TimeSpan.FromMinutes(1), Ct));
         Assert.Equal("running", libvirt.State(name));
         Assert.Contains("\"max-bandwidth\":134217728", libvirt.Virsh("qemu-monitor-command", name, "{\"execute\":\"query-migrate-parameters\"}"), StringComparison.Ordinal);
         Assert.Contains("{\"state\":false,\"capability\":\"background-snapshot\"}", libvirt.Virsh("qemu-monitor-command", name, "{\"execute\":\"query-migrate-capabilities\"}"), StringComparison.Ordinal);

@@ -60,10 +60,8 @@ internal sealed class TestDisk : IDisposable
 
     public void Dispose()
     {
-        // One of memory has no image, and one that was not mounted is only a folder.
-        TestQemu.WaitFor(() => Run("/usr/bin/umount", Folder) != 16 && !IsMounted(), "the disk to be free");
+        // Lazily: a disk that hung is still written to in the background.
+        _ = Run("/usr/bin/umount", "-l", Folder);
         Directory.Delete(_around, recursive: true);
     }
-
-    private bool IsMounted() => System.IO.File.ReadLines("/proc/mounts").Any(line => line.Contains($" {Folder} ", StringComparison.Ordinal));
 }

@@ -11,16 +11,32 @@ internal sealed class TestQemu : IDisposable
     private readonly Process _process;
 
     public TestQemu(params string[] arguments)
+        : this(null, arguments)
+    {
+    }
+
+    /// <summary>One that is nobody's, with no capability but those named ("+sys_ptrace"). Skips the test where that can't be.</summary>
+    public static TestQemu Unprivileged(string? capabilities, params string[] arguments)
+    {
+        if (!Environment.IsPrivilegedProcess || !File.Exists("/usr/bin/setpriv"))
+            Assert.Skip("only root can start another user's QEMU");
+        string[] kept = capabilities is null ? [] : ["--inh-caps", capabilities, "--ambient-caps", capabilities];
+        return new TestQemu(["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", .. kept], arguments);
+    }
+
+    private TestQemu(string[]? wrapper, string[] arguments)
     {
         if (!File.Exists(Program))
             Assert.Skip($"{Program} is not installed");
         Folder = Directory.CreateTempSubdirectory("forengate-guests-").FullName;
         var image = Path.Combine(Folder, "guest.bin");
         File.WriteAllBytes(image, BareGuest.Image());
-        var start = new ProcessStartInfo(Program) { RedirectStandardError = true, UseShellExecute = false };
+        if (wrapper is not null && OperatingSystem.IsLinux())
+            File.SetUnixFileMode(Folder, (UnixFileMode)0x1FF);
+        var start = new ProcessStartInfo(wrapper is null ? Program : wrapper[0]) { RedirectStandardError = true, UseShellExecute = false };
         foreach (var argument in (string[])
             [
-                "-accel", "tcg", "-display", "none", "-serial", "none", "-nodefaults", "-no-user-config", "-no-shutdown",
+                .. wrapper is null ? (string[])[] : [.. wrapper[1..], Program], "-accel", "tcg", "-display", "none", "-serial", "none", "-nodefaults", "-no-user-config", "-no-shutdown",
                 "-qmp", $"unix:{Socket},server=on,wait=off", "-qmp", $"unix:{RefereeSocket},server=on,wait=off",
                 .. arguments.Select(a => a.Replace("IMAGE", image, StringComparison.Ordinal).Replace("FOLDER", Folder, StringComparison.Ordinal)),
             ])

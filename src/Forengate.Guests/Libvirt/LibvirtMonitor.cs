@@ -15,6 +15,7 @@ public sealed class LibvirtMonitor : IGuestMonitor
     private LibvirtDomain _domain;
     private readonly Lock _turn = new();
     private bool _tainted;
+    private bool _gone;
 
     private LibvirtMonitor(LibvirtConnection connection, LibvirtDomain domain)
     {
@@ -123,7 +124,7 @@ public sealed class LibvirtMonitor : IGuestMonitor
     /// <summary>A call that outlives a restart of libvirt's daemon, which leaves QEMU and the guest as they are.</summary>
     private T Call<T>(string what, Func<LibvirtDomain, T> call, bool once, CancellationToken ct)
     {
-        var until = Environment.TickCount64 + (long)s_restart.TotalMilliseconds;
+        var until = Environment.TickCount64 + (_gone ? 0 : (long)s_restart.TotalMilliseconds);
         for (; ; )
         {
             try
@@ -133,7 +134,9 @@ public sealed class LibvirtMonitor : IGuestMonitor
             }
             catch (GuestException e) when (e.Failure == GuestFailure.Libvirt && !_connection.IsAlive())
             {
-                if (!Reconnect(until, ct) || once)
+                // It was waited for once.
+                _gone = !Reconnect(until, ct);
+                if (_gone || once)
                     throw;
             }
         }
@@ -141,7 +144,7 @@ public sealed class LibvirtMonitor : IGuestMonitor
 
     private bool Reconnect(long until, CancellationToken ct)
     {
-        for (; Environment.TickCount64 < until; ct.WaitHandle.WaitOne(RetryMilliseconds))
+        for (; ; ct.WaitHandle.WaitOne(RetryMilliseconds))
         {
             ct.ThrowIfCancellationRequested();
             try
@@ -159,8 +162,9 @@ public sealed class LibvirtMonitor : IGuestMonitor
             {
                 // It is not there yet.
             }
+            if (Environment.TickCount64 >= until)
+                return false;
         }
-        return false;
     }
 
     public RunState QueryState(CancellationToken ct) => MonitorCommands.ParseState(Qmp("query-status", null, ct));

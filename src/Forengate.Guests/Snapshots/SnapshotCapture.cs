@@ -63,12 +63,13 @@ internal static class SnapshotCapture
                 throw;
             }
             using (stream)
-                return Read(target, session, stream, store, watchdog, progress, ct);
+                return Read(target, session, stream, store, watchdog, options, progress, ct);
         }
     }
 
     private static View? Read(
-        GuestTarget target, GuestSession session, SnapshotStream stream, SnapshotStore store, WatchdogLease watchdog, IProgress<CaptureProgress>? progress, CancellationToken ct)
+        GuestTarget target, GuestSession session, SnapshotStream stream, SnapshotStore store, WatchdogLease watchdog, CaptureOptions options, IProgress<CaptureProgress>? progress,
+        CancellationToken ct)
     {
         var taken = DateTimeOffset.UtcNow;
         View view;
@@ -83,15 +84,15 @@ internal static class SnapshotCapture
         }
         catch (ImageFormatException e)
         {
-            End(target, session, stream, watchdog);
+            End(target, session, stream, watchdog, options);
             throw new GuestException(GuestFailure.MonitorFailed, $"{target}: QEMU's background snapshot can't be understood: {e.Message}", e);
         }
         catch
         {
-            End(target, session, stream, watchdog, quiet: true);
+            End(target, session, stream, watchdog, options, quiet: true);
             throw;
         }
-        End(target, session, stream, watchdog);
+        End(target, session, stream, watchdog, options);
         if (!holds)
         {
             view.Dispose();
@@ -128,7 +129,7 @@ internal static class SnapshotCapture
     }
 
     /// <summary>Reads the rest, whatever happened; afterwards the guest runs, and QEMU's settings are as they were.</summary>
-    private static void End(GuestTarget target, GuestSession session, SnapshotStream stream, WatchdogLease watchdog, bool quiet = false)
+    private static void End(GuestTarget target, GuestSession session, SnapshotStream stream, WatchdogLease watchdog, CaptureOptions options, bool quiet = false)
     {
         stream.Dispose();
         if (stream.GivenAway)
@@ -137,11 +138,11 @@ internal static class SnapshotCapture
                 return;
             throw new GuestException(
                 GuestFailure.MonitorFailed,
-                $"{target}: QEMU answers neither on its monitor nor with its snapshot ({stream.Failure}): is it stopped? Forengate's watchdog stays, and ends the snapshot when it answers again; then try again");
+                $"{target}: QEMU can't be asked how its snapshot ended ({stream.Failure}): is it stopped, or libvirt's daemon? Forengate's watchdog stays, and ends the snapshot when there is an answer; then try again");
         }
-        if (stream.Failure is not null)
-            Unprotect(session);
         var ours = watchdog.Disarm();
+        if (stream.Failure is not null && ours)
+            Unprotect(session, options);
         if (quiet)
             return;
         if (session.Process.HasEnded)
@@ -153,16 +154,33 @@ internal static class SnapshotCapture
     }
 
     /// <summary>A snapshot that fails leaves memory protected, in a QEMU before 8.1: every writer waits for ever.</summary>
-    private static void Unprotect(GuestSession session)
+    private static void Unprotect(GuestSession session, CaptureOptions options)
     {
         try
         {
-            WriteProtection.Lift(session.Process.Id);
+            if (WriteProtection.Lift(session.Process.Id) != 0)
+                Heal(session, options);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or QmpRefusedException)
         {
             session.Remarks.Add($"{e.Message}; if the guest hangs, run forengate rescue");
         }
+    }
+
+    /// <summary>
+    /// QEMU itself still believes its memory protected, and would fail the next save or migration over it. A snapshot that is read to its end, to no purpose but this, makes it forget.
+    /// </summary>
+    private static void Heal(GuestSession session, CaptureOptions options)
+    {
+        var (reading, writing) = SnapshotStream.MakePipe();
+        var settings = MigrationSettings.Read(session.Monitor);
+        using var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor, (reading, session.Process.Id));
+        watchdog.ArmSnapshot(settings);
+        using var stream = SnapshotStream.Start(session.Monitor, settings, reading, writing, CancellationToken.None, watchdog.Reading);
+        stream.GiveAway = watchdog.Adopt;
+        stream.Dispose();
+        if (!stream.GivenAway)
+            watchdog.Disarm();
     }
 
     private static List<RamPart> Parts(GuestMemoryMap map) =>

@@ -182,9 +182,23 @@ internal sealed unsafe class SnapshotStore : PageStore
 
     protected override void Dispose(bool disposing)
     {
-        // What a hanging disk still writes from can't be given back.
-        if (!End())
+        if (_writers.Count == 0 || End())
+        {
+            Release();
             return;
+        }
+        // What a hanging disk still writes from is given back when it goes on.
+        new Thread(() =>
+        {
+            foreach (var writer in _writers)
+                writer.Join();
+            Release();
+        })
+        { IsBackground = true, Name = "spilling" }.Start();
+    }
+
+    private void Release()
+    {
         _filling?.Dispose();
         while (_free.TryTake(out var block))
             block.Dispose();

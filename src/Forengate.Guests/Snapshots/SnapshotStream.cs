@@ -186,7 +186,7 @@ internal sealed unsafe class SnapshotStream : Stream
             if (_stuck)
                 Failure = string.Create(CultureInfo.InvariantCulture, $"it sent nothing for {Silence.TotalSeconds:0} s and was cancelled");
         }
-        catch (GuestException e) when (e.Failure == GuestFailure.MonitorFailed && GiveAway?.Invoke() == true)
+        catch (GuestException e) when (e.Failure is GuestFailure.MonitorFailed or GuestFailure.Libvirt && GiveAway?.Invoke() == true)
         {
             GivenAway = true;
             Failure = e.Message;
