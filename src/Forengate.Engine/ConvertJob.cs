@@ -32,7 +32,7 @@ public static class ConvertJob
         var clock = Stopwatch.StartNew();
         MemorySurvey survey;
         ImageWriteResult result;
-        var view = Examination.OpenView(target, options, CaptureMode.Auto, progress, cancellation);
+        var view = Examination.OpenView(target, options, CaptureMode.Auto, progress, cancellation, output);
         using (view)
         {
             if (view.Memory.Ranges.Count == 0)

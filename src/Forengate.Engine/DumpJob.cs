@@ -22,24 +22,26 @@ public static class DumpJob
         CancellationToken cancellation)
     {
         OutputPlace.Refuse(target, output);
-        return Run(target, [dumpOptions], _ => output, targetOptions, progress, cancellation);
+        return Run(target, [dumpOptions], _ => output, output, targetOptions, progress, cancellation);
     }
 
     /// <summary>As above, with the kind and the place decided when it is known what a dump would be.</summary>
     /// <param name="target">A live guest, or an image.</param>
     /// <param name="choices">What to write, in the order of preference: the first that can be made and has a place is written.</param>
     /// <param name="place">The path for a planned dump, or null where there is no room for it.</param>
+    /// <param name="near">A path in the folder that memory is spilled to where the host has too little.</param>
     /// <param name="targetOptions">As above.</param>
     /// <param name="progress">As above.</param>
     /// <param name="cancellation">As above.</param>
     /// <exception cref="NoRoomException">There was no place for any of them.</exception>
     internal static DumpOutcome Run(
-        string target, IReadOnlyList<DumpOptions> choices, Func<DumpPlan, string?> place, TargetOptions targetOptions, IProgress<JobProgress>? progress, CancellationToken cancellation)
+        string target, IReadOnlyList<DumpOptions> choices, Func<DumpPlan, string?> place, string near, TargetOptions targetOptions, IProgress<JobProgress>? progress,
+        CancellationToken cancellation)
     {
         DumpResult result;
         Examination examination;
         var passedOver = new List<string>();
-        using (examination = Examination.OpenWhole(target, targetOptions, progress, cancellation))
+        using (examination = Examination.OpenWhole(target, targetOptions, progress, cancellation, near))
         {
             var (plan, output) = Choose(examination, choices, place, passedOver, cancellation);
             var writing = progress is null

@@ -71,8 +71,8 @@ public sealed class Examination : IDisposable
 
     /// <summary>Opens a target to take all of it: memory of one instant of a running guest, by the best way there is; it runs again when this returns.</summary>
     /// <inheritdoc cref="Open(string, TargetOptions, IProgress{JobProgress}?, CancellationToken)"/>
-    public static Examination OpenWhole(string target, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation) =>
-        Open(target, options, CaptureMode.Auto, progress, cancellation);
+    public static Examination OpenWhole(string target, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation, string? output = null) =>
+        Open(target, options, CaptureMode.Auto, progress, cancellation, output);
 
     public Listing<Process> Processes(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Small is { } small
         ? new Listing<Process>(small.Process is { } only ? [only] : [], [.. small.ProcessWarnings, "a small dump holds one process only, the one that ran where it crashed"])
@@ -121,14 +121,15 @@ public sealed class Examination : IDisposable
     private WindowsSystem Found => Windows.System ?? throw new WindowsNotFoundException(Windows.Reason ?? "no Windows found in this memory");
 
     /// <summary>Opens a target without looking for Windows in it.</summary>
-    internal static View OpenView(string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation) =>
+    internal static View OpenView(
+        string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation, string? output = null) =>
         GuestTarget.TryParse(target, out var guest)
-            ? LiveCapture.Take(guest, CaptureOptions(options, wholeOrHeld), CaptureProgress(progress), cancellation)
+            ? LiveCapture.Take(guest, CaptureOptions(options, wholeOrHeld, output), CaptureProgress(progress), cancellation)
             : ProcessTarget.TryParse(target, out var process) ? ProcessCapture.Take(process, ImageFiles.LowMemory(options))
             : ImageFiles.Open(target, options, progress, cancellation);
 
     private static Examination Open(
-        string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation)
+        string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation, string? output = null)
     {
         // Named files are looked at before a guest is stopped.
         var isLive = GuestTarget.TryParse(target, out _);
@@ -139,7 +140,7 @@ public sealed class Examination : IDisposable
             options = options with { SymbolServers = [] };
         }
         using var profiles = KnownProfiles.Of(options, cancellation);
-        var view = OpenView(target, options, wholeOrHeld, progress, cancellation);
+        var view = OpenView(target, options, wholeOrHeld, progress, cancellation, output);
         try
         {
             if (view.Memory is not (LiveMemory or PeekMemory) && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
@@ -168,7 +169,8 @@ public sealed class Examination : IDisposable
 
     /// <param name="options">What the user said.</param>
     /// <param name="wholeOrHeld"><see cref="CaptureMode.Auto"/> to take all of memory, <see cref="CaptureMode.HoldStopped"/> to look into it.</param>
-    internal static CaptureOptions CaptureOptions(TargetOptions options, CaptureMode wholeOrHeld) => new()
+    /// <param name="output">Where the result is written; null where that is not known.</param>
+    internal static CaptureOptions CaptureOptions(TargetOptions options, CaptureMode wholeOrHeld, string? output = null) => new()
     {
         Mode = options.Consistency switch
         {
@@ -181,6 +183,8 @@ public sealed class Examination : IDisposable
         Means = options.Means,
         LowMemory = ImageFiles.LowMemory(options),
         MaxPause = options.MaxPause,
+        SpillFolder = options.SpillFolder,
+        OutputFolder = output is null or ImageOutput.StandardOutput ? null : Path.GetDirectoryName(Path.GetFullPath(output)),
         GoesOnThroughSignals = options.GoesOnThroughSignals,
         Watchdog = WatchdogHost.ThisProgram(),
     };

@@ -57,6 +57,9 @@ public sealed record TargetOptions
     /// <summary>Refuse a way that is expected to keep a running guest standing longer; null for no limit.</summary>
     public TimeSpan? MaxPause { get; init; }
 
+    /// <summary>Folder on a disk for the part of a guest's copy that the host has no memory for; null for the output's, or /var/tmp.</summary>
+    public string? SpillFolder { get; init; }
+
     /// <summary>A copy under way is finished when the program is told to end (<see cref="Guests.CaptureOptions.GoesOnThroughSignals"/>).</summary>
     internal bool GoesOnThroughSignals { get; init; }
 }

@@ -49,6 +49,42 @@ public sealed class PlanTests(TestLibvirt libvirt) : IClassFixture<TestLibvirt>
         Assert.Equal("running", libvirt.State("forengate-forbidden"));
     }
 
+    [Theory]
+    [InlineData("anonymous")]
+    [InlineData("memfd")]
+    public void A_QEMU_of_nobodys_without_rights_is_stopped_and_copied_and_what_would_allow_more_is_named(string backend)
+    {
+        if (File.ReadAllText("/proc/sys/vm/unprivileged_userfaultfd").Trim() != "0")
+            Assert.Skip("this host lets every process track its memory");
+        using var qemu = TestQemu.Unprivileged(null, SnapshotTests.Machine(backend));
+        qemu.WaitForStamps();
+        var plan = LiveCapture.Plan(qemu.Target, new CaptureOptions { Mode = CaptureMode.Auto }, Ct);
+        Assert.Equal(CaptureMode.StopAndCopy, plan.Mode);
+        Assert.Contains("vm.unprivileged_userfaultfd=1", plan.Reason, StringComparison.Ordinal);
+        using (var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Auto), null, Ct))
+        {
+            Assert.Equal(["stop", "copy", "cont"], view.Origin.Actions);
+            Assert.Equal(0, StampCheck.Disagreeing(view.Memory));
+            Assert.InRange(view.Cpus[0].Rax!.Value, StampCheck.Counter(view.Memory), StampCheck.Counter(view.Memory) + 1);
+            Assert.Contains(view.Origin.Remarks, r => r.Contains("vm.unprivileged_userfaultfd=1", StringComparison.Ordinal));
+        }
+        Assert.Throws<GuestException>(() => LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Snapshot), null, Ct));
+        SnapshotTests.AssertSound(qemu);
+    }
+
+    [Fact]
+    public void One_capability_is_enough_for_a_QEMU_of_nobodys()
+    {
+        using var qemu = TestQemu.Unprivileged("+sys_ptrace", SnapshotTests.Machine("anonymous"));
+        qemu.WaitForStamps();
+        using (var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Auto), null, Ct))
+        {
+            Assert.Equal(["background snapshot"], view.Origin.Actions);
+            Assert.Equal(0, StampCheck.Disagreeing(view.Memory));
+        }
+        SnapshotTests.AssertSound(qemu);
+    }
+
     [Fact]
     public void Memory_in_a_file_on_a_disk_is_planned_around()
     {

@@ -78,7 +78,7 @@ public sealed class SnapshotWatchdogTests(SnapshotLibvirt libvirt) : IClassFixtu
         Assert.Contains(view.Origin.Remarks, r => r.Contains("tainted", StringComparison.Ordinal));
     }
 
-    private static void AssertAdvancesWithinASecond(TestQemu qemu, double wait)
+    internal static void AssertAdvancesWithinASecond(TestQemu qemu, double wait = 0)
     {
         var before = qemu.Counter();
         var watch = Stopwatch.StartNew();
@@ -89,7 +89,7 @@ public sealed class SnapshotWatchdogTests(SnapshotLibvirt libvirt) : IClassFixtu
         }
     }
 
-    private static bool IsFree(TestQemu qemu)
+    internal static bool IsFree(TestQemu qemu)
     {
         try
         {

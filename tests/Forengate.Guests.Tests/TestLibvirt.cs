@@ -37,10 +37,11 @@ public class TestLibvirt : IDisposable
         foreach (var name in (string[])["home", "cache", "run", "data"])
             Directory.CreateDirectory(Path.Combine(Folder, name));
         Run("chmod", "755", Folder);
+        if (Environment.IsPrivilegedProcess)
+            Run("chown", "-R", "65534:65534", Folder);
         var start = _start;
         if (Environment.IsPrivilegedProcess)
         {
-            Run("chown", "-R", "65534:65534", Folder);
             start.FileName = "/usr/bin/setpriv";
             foreach (var argument in (string[])["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig", "TERM", .. maySnapshot ? (string[])["--inh-caps", "+sys_ptrace", "--ambient-caps", "+sys_ptrace"] : [], Daemon])
                 start.ArgumentList.Add(argument);

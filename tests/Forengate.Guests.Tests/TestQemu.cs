@@ -11,13 +11,27 @@ internal sealed class TestQemu : IDisposable
     private readonly Process _process;
 
     public TestQemu(params string[] arguments)
-        : this(arguments, static _ => { })
+        : this(null, arguments, static _ => { })
     {
     }
 
     /// <param name="arguments">Further words for QEMU; IMAGE is the bare guest's, FOLDER the machine's own.</param>
     /// <param name="prepare">Puts further files into the machine's folder.</param>
     public TestQemu(string[] arguments, Action<string> prepare)
+        : this(null, arguments, prepare)
+    {
+    }
+
+    /// <summary>One that is nobody's, with no capability but those named ("+sys_ptrace"). Skips the test where that can't be.</summary>
+    public static TestQemu Unprivileged(string? capabilities, params string[] arguments)
+    {
+        if (!Environment.IsPrivilegedProcess || !File.Exists("/usr/bin/setpriv"))
+            Assert.Skip("only root can start another user's QEMU");
+        string[] kept = capabilities is null ? [] : ["--inh-caps", capabilities, "--ambient-caps", capabilities];
+        return new TestQemu(["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", .. kept], arguments, static _ => { });
+    }
+
+    private TestQemu(string[]? wrapper, string[] arguments, Action<string> prepare)
     {
         if (!File.Exists(Program))
             Assert.Skip($"{Program} is not installed");
@@ -25,10 +39,12 @@ internal sealed class TestQemu : IDisposable
         var image = Path.Combine(Folder, "guest.bin");
         File.WriteAllBytes(image, BareGuest.Image());
         prepare(Folder);
-        var start = new ProcessStartInfo(Program) { RedirectStandardError = true, UseShellExecute = false };
+        if (wrapper is not null && OperatingSystem.IsLinux())
+            File.SetUnixFileMode(Folder, (UnixFileMode)0x1FF);
+        var start = new ProcessStartInfo(wrapper is null ? Program : wrapper[0]) { RedirectStandardError = true, UseShellExecute = false };
         foreach (var argument in (string[])
             [
-                "-accel", "tcg", "-display", "none", "-serial", "none", "-nodefaults", "-no-user-config", "-no-shutdown",
+                .. wrapper is null ? (string[])[] : [.. wrapper[1..], Program], "-accel", "tcg", "-display", "none", "-serial", "none", "-nodefaults", "-no-user-config", "-no-shutdown",
                 "-qmp", $"unix:{Socket},server=on,wait=off", "-qmp", $"unix:{RefereeSocket},server=on,wait=off",
                 .. arguments.Select(a => a.Replace("IMAGE", image, StringComparison.Ordinal).Replace("FOLDER", Folder, StringComparison.Ordinal)),
             ])

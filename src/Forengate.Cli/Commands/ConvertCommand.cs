@@ -22,6 +22,7 @@ internal static class ConvertCommand
         command.Arguments.Add(file);
         command.Options.Add(format);
         command.Options.Add(shared.MaxPause);
+        command.Options.Add(shared.Spill);
         command.Options.Add(shared.Output);
         command.Validators.Add(result =>
         {

@@ -28,6 +28,7 @@ internal static class DumpCommand
         shared.AddTargetTo(command);
         command.Arguments.Add(file);
         command.Options.Add(shared.MaxPause);
+        command.Options.Add(shared.Spill);
         command.Options.Add(plan);
         command.Validators.Add(result =>
         {
@@ -42,7 +43,7 @@ internal static class DumpCommand
         {
             if (result.GetValue(plan))
             {
-                var planned = CapturePlans.Of(result.GetRequiredValue(shared.Target), shared.TargetOptions(result), cancellation);
+                var planned = CapturePlans.Of(result.GetRequiredValue(shared.Target), shared.TargetOptions(result), cancellation, result.GetValue(file));
                 using var output = Console.OpenStandardOutput();
                 PlanText.Write(output, planned, result.GetValue(shared.Output));
                 return planned.Mode is null ? ExitCode.Failed : ExitCode.Done;

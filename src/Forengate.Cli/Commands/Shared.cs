@@ -98,6 +98,13 @@ internal sealed class Shared(string formatOption = "--format")
         },
     };
 
+    /// <summary>Only commands that copy a guest take it.</summary>
+    public Option<string?> Spill { get; } = new("--spill")
+    {
+        Description = "Live guests: folder on a disk for what the host has no memory for (default: the output's folder, or /var/tmp)",
+        HelpName = "FOLDER",
+    };
+
     public void AddTargetTo(Command command)
     {
         command.Arguments.Add(Target);
@@ -141,6 +148,7 @@ internal sealed class Shared(string formatOption = "--format")
         StoreFolder = result.GetValue(Store) ?? LocalStore.DefaultFolder,
         Consistency = result.GetValue(Consistency),
         Means = result.GetValue(Means),
+        SpillFolder = result.GetValue(Spill),
         MaxPause = result.GetValue(MaxPause) is { } milliseconds ? TimeSpan.FromMilliseconds(milliseconds) : null,
     };
 

@@ -32,7 +32,8 @@ internal static class PlanText
 
     private static string Cost(PlannedWay way) => way.HostMemory == 0
         ? "no pause, no memory; what is read is smeared"
-        : $"stands still for about {Sizes.Of(way.Pause ?? default)}, needs {Sizes.Of(way.HostMemory)} of host memory";
+        : $"stands still for about {Sizes.Of(way.Pause ?? default)}, needs {Sizes.Of(way.HostMemory)} of host memory"
+            + (way.Spilled == 0 ? "" : $", {Sizes.Of(way.Spilled)} of it spilled to {TerminalText.MakeSafe(way.SpillFolder ?? "")}");
 
     /// <summary>What is done, in a word or two.</summary>
     public static string NameOf(CaptureMode? mode) => mode switch
@@ -62,6 +63,9 @@ internal static class PlanText
             Cell.Text(way.Obstacle).WriteTo(json, "obstacle");
             json.WriteNumber("expectedPauseMilliseconds", way.Pause?.TotalMilliseconds ?? 0);
             json.WriteNumber("hostMemory", way.HostMemory);
+            json.WriteNumber("spilled", way.Spilled);
+            Cell.Text(way.SpillFolder).WriteTo(json, "spillFolder");
+            json.WriteNumber("spillBytesPerSecond", Math.Round(way.SpillSpeed));
             json.WriteEndObject();
         }
         json.WriteEndArray();

@@ -3,11 +3,11 @@ namespace Forengate.Guests;
 /// <summary>How consistency is won.</summary>
 public enum CaptureMode
 {
-    /// <summary>The guest is stopped while its RAM is copied into memory made ready before, then runs on. Short stop, needs as much host memory as the guest has.</summary>
+    /// <summary>The guest is stopped while its RAM is copied into memory made ready before, then runs on. Short stop, needs as much host memory as the guest has, or a disk for the rest.</summary>
     StopAndCopy,
 
     /// <summary>
-    /// QEMU's background snapshot: the guest stands still for milliseconds, whatever its size, and is slowed while its memory is sent. Needs as much host memory as the guest has.
+    /// QEMU's background snapshot: the guest stands still for milliseconds, whatever its size, and is slowed while its memory is sent. Needs as much host memory as the guest has, or a disk for the rest.
     /// </summary>
     Snapshot,
 
@@ -76,6 +76,18 @@ public sealed record CaptureOptions
 
     /// <summary>Refuse a <see cref="CaptureMode.StopAndCopy"/> or <see cref="CaptureMode.Snapshot"/> that is expected to keep the guest standing longer; null for no limit.</summary>
     public TimeSpan? MaxPause { get; init; }
+
+    /// <summary>Folder on a disk for the part of a copy that the host has no memory for; null for <see cref="OutputFolder"/>, or /var/tmp where that is none on a disk.</summary>
+    public string? SpillFolder { get; init; }
+
+    /// <summary>Where the result will be written, so that room is left for it; null where that is not known.</summary>
+    public string? OutputFolder { get; init; }
+
+    /// <summary>Free host memory in bytes, instead of what the host says.</summary>
+    internal ulong? AvailableMemory { get; init; }
+
+    /// <summary>A snapshot that sends nothing for so long is stuck: two were seen so, at their very beginning, and never again.</summary>
+    internal TimeSpan SnapshotSilence { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Threads that copy; 0 for one a core.</summary>
     public int Threads { get; init; }

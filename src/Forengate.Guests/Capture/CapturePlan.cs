@@ -13,9 +13,21 @@ public sealed record CapturePlan(string Target, CaptureMode? Mode, string Reason
 /// <param name="Obstacle">What speaks against it, with what would allow it; null when nothing does.</param>
 /// <param name="Failure">The kind of obstacle.</param>
 /// <param name="Pause">How long the guest is expected to stand still; null where it does as long as it is looked at.</param>
-/// <param name="HostMemory">Bytes of free host memory it needs.</param>
+/// <param name="HostMemory">Bytes of free host memory it needs, or of host memory and disk.</param>
 public sealed record PlannedWay(CaptureMode Mode, string? Obstacle, GuestFailure? Failure, TimeSpan? Pause, ulong HostMemory)
 {
+    /// <summary>Bytes of the copy that the host has no memory for, and that go to <see cref="SpillFolder"/>; 0 for none.</summary>
+    public ulong Spilled => Room?.Spilled ?? 0;
+
+    /// <summary>Folder of the file they go to; null for none.</summary>
+    public string? SpillFolder => Room?.Folder;
+
+    /// <summary>Bytes a second that the folder's disk takes, as tried; 0 where none is needed.</summary>
+    public double SpillSpeed => Room?.BytesPerSecond ?? 0;
+
+    /// <summary>Where the copy goes; null where it can't be taken, or none is.</summary>
+    internal CopyRoom? Room { get; init; }
+
     /// <summary>The way in words that <c>--consistency</c> takes, or <c>--means</c>.</summary>
     public string Name => Mode switch
     {

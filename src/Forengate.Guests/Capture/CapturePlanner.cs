@@ -12,7 +12,7 @@ internal static class CapturePlanner
 
     public static CapturePlan Make(GuestTarget target, GuestSession session, CaptureOptions options, CancellationToken ct)
     {
-        var facts = Facts(session, ct);
+        var facts = Facts(session, options, ct);
         if (!session.State.Running)
             return new CapturePlan(target.ToString(), CaptureMode.HoldStopped, $"the guest already stands still ({session.State.Status}): it is read in place, neither stopped nor continued", [], facts);
         PlannedWay[] ways = [Snapshot(session, options, ct), Stop(session, options), new(CaptureMode.Live, null, null, TimeSpan.Zero, 0)];
@@ -29,6 +29,8 @@ internal static class CapturePlanner
             _ when stop.Obstacle is null => (CaptureMode.StopAndCopy, $"no background snapshot: {snapshot.Obstacle}"),
             _ => (null, $"snapshot: {snapshot.Obstacle}; stop: {stop.Obstacle}"),
         };
+        if (Array.Find(ways, way => way.Mode == mode)?.Room?.Describe(snapshot: mode == CaptureMode.Snapshot) is { } spilled)
+            facts.Add(spilled);
         return new CapturePlan(target.ToString(), mode, reason, ways, facts);
     }
 
@@ -57,31 +59,31 @@ internal static class CapturePlanner
     private static PlannedWay Snapshot(GuestSession session, CaptureOptions options, CancellationToken ct)
     {
         var pause = SnapshotFacts.ExpectedPause(session);
-        var need = session.Map.Size + SnapshotFacts.UnsharedBytes(session);
-        var (obstacle, failure) = SnapshotFacts.Obstacle(session, ct) is { } reason ? (reason, GuestFailure.NoRights) : Obstacle(need, pause, options);
-        return new PlannedWay(CaptureMode.Snapshot, obstacle, failure, pause, need);
+        var others = SnapshotFacts.UnsharedBytes(session);
+        var need = session.Map.Size + others;
+        if (SnapshotFacts.Obstacle(session, ct) is { } reason)
+            return new PlannedWay(CaptureMode.Snapshot, reason, GuestFailure.NoRights, pause, need);
+        var room = CopyRoom.Find(session.Map.Size, others, SnapshotStore.OthersOnDisk, options, out var none);
+        var (obstacle, failure) = none ?? TooLong(pause, options);
+        return new PlannedWay(CaptureMode.Snapshot, obstacle, failure, pause, need) { Room = obstacle is null ? room : null };
     }
 
-    private static PlannedWay Stop(GuestSession session, CaptureOptions options)
+    /// <summary>How the guest would be stopped and copied.</summary>
+    public static PlannedWay Stop(GuestSession session, CaptureOptions options)
     {
         var pause = ExpectedCopy(session);
-        var (obstacle, failure) = Obstacle(session.Map.Size, pause, options);
-        return new PlannedWay(CaptureMode.StopAndCopy, obstacle, failure, pause, session.Map.Size);
+        var room = CopyRoom.Find(session.Map.Size, 0, 0, options, out var none);
+        if (room is { Spilled: > 0 })
+            pause = (pause * ((double)room.Memory / room.Size)) + room.Writing;
+        var (obstacle, failure) = none ?? TooLong(pause, options);
+        return new PlannedWay(CaptureMode.StopAndCopy, obstacle, failure, pause, session.Map.Size) { Room = obstacle is null ? room : null };
     }
 
-    private static (string?, GuestFailure?) Obstacle(ulong need, TimeSpan pause, CaptureOptions options)
-    {
-        if (HostMemory.Available() is { } available && available < need + LiveCapture.Reserve)
-            return ($"it needs {need >> 20} MiB of free host memory and {LiveCapture.Reserve >> 20} MiB more, and there are {available >> 20} MiB", GuestFailure.NoMemory);
-        if (options.MaxPause is { } most && pause > most)
-        {
-            return (string.Create(CultureInfo.InvariantCulture,
-                $"the guest is expected to stand still for about {pause.TotalMilliseconds:0} ms, more than the {most.TotalMilliseconds:0} ms allowed"), GuestFailure.TooSlow);
-        }
-        return (null, null);
-    }
+    private static (string?, GuestFailure?) TooLong(TimeSpan pause, CaptureOptions options) => options.MaxPause is { } most && pause > most
+        ? (string.Create(CultureInfo.InvariantCulture, $"the guest is expected to stand still for about {pause.TotalMilliseconds:0} ms, more than the {most.TotalMilliseconds:0} ms allowed"), GuestFailure.TooSlow)
+        : (null, null);
 
-    private static List<string> Facts(GuestSession session, CancellationToken ct)
+    private static List<string> Facts(GuestSession session, CaptureOptions options, CancellationToken ct)
     {
         var version = SnapshotFacts.QemuVersion(session.Monitor, ct);
         var facts = new List<string>
@@ -89,7 +91,7 @@ internal static class CapturePlanner
             $"QEMU {version?.ToString() ?? "of unknown version"}, process {session.Process.Id}",
             $"{session.Map.Size >> 20} MiB of RAM in {session.Map.Sections.Count} parts, {string.Join(" and ", SnapshotFacts.Backends(session).Order().Select(Name))}",
         };
-        if (HostMemory.Available() is { } available)
+        if ((options.AvailableMemory ?? HostMemory.Available()) is { } available)
             facts.Add($"{available >> 20} MiB of host memory are free");
         if (version < SnapshotFacts.CancelSafeSince)
             facts.Add($"this QEMU hangs a guest whose snapshot is cancelled: it is read to its end whatever happens, by the watchdog if need be");

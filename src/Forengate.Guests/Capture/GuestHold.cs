@@ -44,6 +44,9 @@ internal sealed class GuestHold : IDisposable
                 hold._signals.Add(PosixSignalRegistration.Create(signal, context => hold.Release($"forengate got {context.Signal}")));
             }
             monitor.Stop(ct);
+            // A stop that took longer than the deadline came behind the watchdog's continuation: nobody would undo it.
+            if (watchdog.HasActed())
+                throw new GuestException(GuestFailure.Watchdog, $"{monitor.Name}: stopping the guest took longer than the {deadline.TotalMilliseconds:0} ms that it may stand; it runs again; try again");
             return hold;
         }
         catch

@@ -13,9 +13,6 @@ public static class LiveCapture
     /// <summary>Memory maps that change between looking and stopping (a DIMM is plugged, firmware starts) are looked at again this often.</summary>
     private const int Attempts = 3;
 
-    /// <summary>What the host must keep besides the copy.</summary>
-    internal const ulong Reserve = 256 << 20;
-
     /// <summary>
     /// Takes a view of a guest. A guest that already stands still is neither stopped nor continued, and is read in place whatever the mode. Whatever happens, a guest that was
     /// stopped here runs again: when this returns (<see cref="CaptureMode.StopAndCopy"/>), when the view is disposed (<see cref="CaptureMode.HoldStopped"/>), on errors and
@@ -93,7 +90,7 @@ public static class LiveCapture
     private static View? Snapshot(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
         var plan = CapturePlanner.Make(target, session, options, ct);
-        return plan.Mode is null ? throw CapturePlanner.Impossible(plan) : SnapshotCapture.Take(target, session, options, progress, ct);
+        return plan.Mode is null ? throw CapturePlanner.Impossible(plan) : SnapshotCapture.Take(target, session, RoomOf(plan), options, progress, ct);
     }
 
     private static View? Best(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
@@ -106,7 +103,7 @@ public static class LiveCapture
             case CaptureMode.Snapshot:
                 try
                 {
-                    return SnapshotCapture.Take(target, session, options, progress, ct);
+                    return SnapshotCapture.Take(target, session, RoomOf(plan), options, progress, ct);
                 }
                 catch (GuestException e) when (e.InnerException is QmpRefusedException refused)
                 {
@@ -120,6 +117,8 @@ public static class LiveCapture
         }
         return Copy(target, session, options, progress, ct);
     }
+
+    private static CopyRoom RoomOf(CapturePlan plan) => plan.Ways.First(way => way.Mode == plan.Mode).Room!;
 
     private static View Live(GuestTarget target, GuestSession session, CancellationToken ct)
     {
@@ -179,18 +178,17 @@ public static class LiveCapture
     private static View? Copy(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
         var threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount;
-        var copy = Prepare(target, session.Map, threads, progress, ct);
+        var way = CapturePlanner.Stop(session, options);
+        if (way.Obstacle is { } obstacle)
+            throw new GuestException(way.Failure ?? GuestFailure.BadState, $"{target}: the guest was not stopped: {obstacle}; or hold it stopped and read it in place, or read it live");
+        var room = way.Room!;
+        var copy = CopiedMemory.Prepare(session.Map.Ranges, room, threads, progress, ct) ?? throw TooLittle(target, room);
         try
         {
             using var source = new LiveMemory(session.Map, session.Process, standing: false);
-            var expected = CapturePlanner.ExpectedCopy(session);
-            if (options.MaxPause is { } most && expected > most)
-            {
-                throw new GuestException(
-                    GuestFailure.TooSlow,
-                    string.Create(CultureInfo.InvariantCulture, $"{target}: copying {session.Map.Size >> 20} MiB would keep the guest standing for about {expected.TotalMilliseconds:0} ms, more than the {most.TotalMilliseconds:0} ms allowed; allow more or read it live"));
-            }
-            var deadline = options.Deadline ?? TimeSpan.FromTicks(Math.Max(s_leastDeadline.Ticks, 4 * expected.Ticks));
+            if (room.Describe(snapshot: false) is { } spilled)
+                session.Remarks.Add(spilled);
+            var deadline = options.Deadline ?? TimeSpan.FromTicks(Math.Max(s_leastDeadline.Ticks, 4 * way.Pause!.Value.Ticks));
             var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
             using var hold = Stop(session, watchdog, deadline, ct, options.GoesOnThroughSignals);
             var taken = DateTimeOffset.UtcNow;
@@ -215,15 +213,9 @@ public static class LiveCapture
         }
     }
 
-    private static CopiedMemory Prepare(GuestTarget target, GuestMemoryMap map, int threads, IProgress<CaptureProgress>? progress, CancellationToken ct)
-    {
-        GuestException TooLittle(ulong available) => new(
-            GuestFailure.NoMemory,
-            $"{target}: a copy of the guest's {map.Size >> 20} MiB needs as much free memory and {Reserve >> 20} MiB more, and the host has {available >> 20} MiB; free some, or hold the guest stopped and read it in place");
-        if (HostMemory.Available() is { } available && available < map.Size + Reserve)
-            throw TooLittle(available);
-        return CopiedMemory.Prepare(map.Ranges, threads, progress, ct) ?? throw TooLittle(HostMemory.Available() ?? 0);
-    }
+    internal static GuestException TooLittle(GuestTarget target, CopyRoom room) => new(
+        GuestFailure.NoMemory,
+        $"{target}: the host gave no {room.Memory >> 20} MiB of memory for the copy of the guest, and {(HostMemory.Available() ?? 0) >> 20} MiB are free; free some, or hold the guest stopped and read it in place");
 
     private static Consistency Judge(GuestHold hold) => hold.BrokenBy is { } reason
         ? new Consistency(ConsistencyLevel.Smeared, $"{reason}, before all memory was copied")

@@ -35,6 +35,13 @@ internal sealed class LibvirtConnection : SafeHandle
         }, ct);
     }
 
+    /// <summary>False once the daemon at the other end is gone.</summary>
+    public bool IsAlive()
+    {
+        using var held = new HeldHandle(this);
+        return LibvirtNative.IsAlive(held.Value) > 0;
+    }
+
     /// <summary>"QEMU" for what we can look into.</summary>
     public unsafe string Driver()
     {

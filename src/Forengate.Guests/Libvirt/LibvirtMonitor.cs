@@ -6,10 +6,16 @@ namespace Forengate.Guests;
 /// <summary>QEMU's monitor through libvirt. Stopping and continuing go by libvirt's own calls, so that its idea of the guest's state stays right.</summary>
 public sealed class LibvirtMonitor : IGuestMonitor
 {
-    private readonly LibvirtConnection _connection;
-    private readonly LibvirtDomain _domain;
+    /// <summary>How long a daemon that was restarted is waited for.</summary>
+    private static readonly TimeSpan s_restart = TimeSpan.FromSeconds(30);
+
+    private const int RetryMilliseconds = 200;
+
+    private LibvirtConnection _connection;
+    private LibvirtDomain _domain;
     private readonly Lock _turn = new();
     private bool _tainted;
+    private bool _gone;
 
     /// <summary>libvirt's name of its QEMU driver.</summary>
     internal const string QemuDriver = "QEMU";
@@ -19,6 +25,7 @@ public sealed class LibvirtMonitor : IGuestMonitor
         Driver = driver;
         _connection = connection;
         _domain = domain;
+        Uri = connection.Uri;
         DomainName = domain.Name;
         Uuid = domain.Uuid;
     }
@@ -34,7 +41,7 @@ public sealed class LibvirtMonitor : IGuestMonitor
 
     public Guid Uuid { get; }
 
-    public string Uri => _connection.Uri;
+    public string Uri { get; }
 
     public string Name => $"libvirt:{DomainName} at {Uri}";
 
@@ -106,7 +113,8 @@ public sealed class LibvirtMonitor : IGuestMonitor
         // Hazard (seen with 9.0.0): QEMU's DUMP_COMPLETED without a dump job of libvirt's own ends the daemon.
         if (command == "dump-guest-memory")
             throw new InvalidOperationException("dump-guest-memory must not go past libvirt");
-        return MonitorCommands.ReturnOf(Name, command, Monitor(MonitorCommands.Line(command, arguments), human: false, ct));
+        // Not said twice: a migration that began and was not heard of would be refused, and taken for one that did not begin.
+        return MonitorCommands.ReturnOf(Name, command, Monitor(MonitorCommands.Line(command, arguments), human: false, command == "migrate", ct));
     }
 
     public void PassDescriptor(string name, int descriptor, CancellationToken ct)
@@ -123,14 +131,60 @@ public sealed class LibvirtMonitor : IGuestMonitor
         MonitorCommands.ReturnOf(Name, Command, answer);
     }
 
-    public string Human(string commandLine, CancellationToken ct) => Monitor(commandLine, human: true, ct);
+    public string Human(string commandLine, CancellationToken ct) => Monitor(commandLine, human: true, once: false, ct);
 
-    private string Monitor(string command, bool human, CancellationToken ct)
+    private string Monitor(string command, bool human, bool once, CancellationToken ct)
     {
         lock (_turn)
         {
             _tainted = true;
-            return LibvirtCall.Run("a monitor command", () => _domain.MonitorCommand(command, human), ct);
+            return Call("a monitor command", domain => domain.MonitorCommand(command, human), once, ct);
+        }
+    }
+
+    /// <summary>A call that outlives a restart of libvirt's daemon, which leaves QEMU and the guest as they are.</summary>
+    private T Call<T>(string what, Func<LibvirtDomain, T> call, bool once, CancellationToken ct)
+    {
+        var until = Environment.TickCount64 + (_gone ? 0 : (long)s_restart.TotalMilliseconds);
+        for (; ; )
+        {
+            try
+            {
+                var domain = _domain;
+                return LibvirtCall.Run(what, () => call(domain), ct);
+            }
+            catch (GuestException e) when (e.Failure == GuestFailure.Libvirt && !_connection.IsAlive())
+            {
+                // It was waited for once.
+                _gone = !Reconnect(until, ct);
+                if (_gone || once)
+                    throw;
+            }
+        }
+    }
+
+    private bool Reconnect(long until, CancellationToken ct)
+    {
+        for (; ; ct.WaitHandle.WaitOne(RetryMilliseconds))
+        {
+            ct.ThrowIfCancellationRequested();
+            try
+            {
+                var connection = LibvirtConnection.Open(Uri, readOnly: false, ct);
+                if (connection.Find(Uuid.ToString(), ct) is { } domain)
+                {
+                    // What a call that was left behind may still use is not closed under it.
+                    (_connection, _domain) = (connection, domain);
+                    return true;
+                }
+                connection.Dispose();
+            }
+            catch (GuestException)
+            {
+                // It is not there yet.
+            }
+            if (Environment.TickCount64 >= until)
+                return false;
         }
     }
 
@@ -139,13 +193,13 @@ public sealed class LibvirtMonitor : IGuestMonitor
     public void Stop(CancellationToken ct)
     {
         lock (_turn)
-            LibvirtCall.Run("stopping the guest", () => { _domain.Suspend(); return true; }, ct);
+            Call("stopping the guest", domain => { domain.Suspend(); return true; }, once: true, ct);
     }
 
     public void Continue()
     {
         lock (_turn)
-            LibvirtCall.Run("continuing the guest", () => { _domain.Resume(); return true; }, CancellationToken.None);
+            Call("continuing the guest", domain => { domain.Resume(); return true; }, once: false, CancellationToken.None);
     }
 
     /// <remarks>

@@ -84,6 +84,9 @@ internal static unsafe partial class LibvirtNative
     [LibraryImport(Library, EntryPoint = "virConnectClose")]
     public static partial int Close(nint connection);
 
+    [LibraryImport(Library, EntryPoint = "virConnectIsAlive")]
+    public static partial int IsAlive(nint connection);
+
     [LibraryImport(Library, EntryPoint = "virConnectGetType")]
     public static partial byte* DriverName(nint connection);
 

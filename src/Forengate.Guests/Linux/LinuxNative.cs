@@ -12,17 +12,30 @@ internal static unsafe partial class LinuxNative
     public const int EINTR = 4;
     public const int EAGAIN = 11;
     public const int EACCES = 13;
+    public const int EINVAL = 22;
+    public const int ENOSPC = 28;
     public const int EFAULT = 14;
     public const int ENOSYS = 38;
 
     public const int O_RDONLY = 0;
+    public const int O_RDWR = 2;
+    public const int O_CREAT = 0x40;
+    public const int O_EXCL = 0x80;
     public const int O_NONBLOCK = 0x800;
+    /// <summary>Each write returns when its bytes are on the disk.</summary>
+    public const int O_DSYNC = 0x1000;
+    /// <summary>Past the page cache.</summary>
+    public const int O_DIRECT = 0x4000;
+    public const int O_DIRECTORY = 0x10000;
     public const int O_CLOEXEC = 0x80000;
+    /// <summary>A file without a name in the folder that is opened (with O_DIRECTORY, which belongs to it).</summary>
+    public const int O_TMPFILE = 0x400000 | O_DIRECTORY;
 
     public const int PROT_READ = 1;
     public const int PROT_WRITE = 2;
     public const int MAP_SHARED = 1;
     public const int MAP_PRIVATE = 2;
+    public const int MAP_FIXED = 0x10;
     public const int MAP_ANONYMOUS = 0x20;
     public const int MAP_NORESERVE = 0x4000;
 
@@ -71,6 +84,21 @@ internal static unsafe partial class LinuxNative
 
     [LibraryImport(Libc, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Open(string path, int flags);
+
+    [LibraryImport(Libc, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int OpenNew(string path, int flags, uint mode);
+
+    [LibraryImport(Libc, EntryPoint = "unlink", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int Unlink(string path);
+
+    [LibraryImport(Libc, EntryPoint = "fallocate64", SetLastError = true)]
+    public static partial int Allocate(int descriptor, int mode, long offset, long length);
+
+    [LibraryImport(Libc, EntryPoint = "pwrite64", SetLastError = true)]
+    public static partial nint WriteAt(int descriptor, byte* buffer, nuint count, long offset);
+
+    [LibraryImport(Libc, EntryPoint = "fdatasync", SetLastError = true)]
+    public static partial int SyncData(int descriptor);
 
     [LibraryImport(Libc, EntryPoint = "close")]
     public static partial int Close(int descriptor);

@@ -46,13 +46,16 @@ internal sealed unsafe class MappedRegion : SafeHandle
         return address == -1 ? null : new MappedRegion(address, length);
     }
 
+    /// <summary>Puts a file, from its beginning and read-only, in the place of what lies from <paramref name="offset"/> on to the end. False when it can't be mapped.</summary>
+    public bool PutFile(ulong offset, int file) => LinuxNative.Map(
+        handle + (nint)offset, (nuint)(Length - offset), LinuxNative.PROT_READ, LinuxNative.MAP_SHARED | LinuxNative.MAP_FIXED, file, 0) != -1;
+
     /// <summary>Makes a stretch resident and writable now, so that a later copy takes no page fault. False when memory ran out.</summary>
     public bool Populate(ulong offset, ulong length)
     {
         if (LinuxNative.Advise(handle + (nint)offset, (nuint)length, LinuxNative.MADV_POPULATE_WRITE) == 0)
             return true;
-        const int EInval = 22;
-        if (Marshal.GetLastPInvokeError() != EInval)
+        if (Marshal.GetLastPInvokeError() != LinuxNative.EINVAL)
             return false;
         // Kernels before 5.14: touch each page.
         for (var at = offset; at < offset + length; at += 4096)

@@ -1,23 +1,28 @@
+using System.Collections.Concurrent;
 using Forengate.Memory;
 
 namespace Forengate.Guests;
 
-/// <summary>A copy of guest RAM in our own memory, made ready before the guest is stopped.</summary>
+/// <summary>A copy of guest RAM in our own memory, and in a file as far as the host has none, made ready before the guest is stopped.</summary>
 internal sealed unsafe class CopiedMemory : PhysicalMemory
 {
-    /// <summary>What one thread prepares or copies at a time: a multiple of a large page.</summary>
-    private const ulong Chunk = 8 << 20;
+    /// <summary>What one thread copies at a time: a multiple of a large page, and a block of a file.</summary>
+    private const ulong Chunk = SpillFile.Block;
+
+    /// <summary>More threads make no disk faster, and each needs memory for what it is writing.</summary>
+    private const int MostSpilling = (int)(CopyRoom.Staging / Chunk);
 
     private readonly IReadOnlyList<PhysicalRange> _ranges;
     private readonly ulong[] _starts;
     private readonly ulong[] _offsets;
-    private readonly MappedRegion _region;
+    private readonly CopyBuffer _buffer;
+    private readonly ConcurrentBag<MappedRegion> _staging = [];
     private readonly HashSet<ulong> _missing = [];
 
-    private CopiedMemory(IReadOnlyList<PhysicalRange> ranges, MappedRegion region)
+    private CopiedMemory(IReadOnlyList<PhysicalRange> ranges, CopyBuffer buffer)
     {
         _ranges = ranges;
-        _region = region;
+        _buffer = buffer;
         _starts = [.. ranges.Select(r => r.Start.Value)];
         _offsets = new ulong[ranges.Count];
         for (var i = 1; i < _offsets.Length; i++)
@@ -29,29 +34,28 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
     /// <summary>Pages that could not be read from QEMU.</summary>
     public int MissingPages => _missing.Count;
 
-    /// <summary>Memory for a copy, every page of it present. Null when the host has not enough.</summary>
-    public static CopiedMemory? Prepare(IReadOnlyList<PhysicalRange> ranges, int threads, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    /// <summary>Room for a copy, every page of its memory present. Null when the host has not enough after all.</summary>
+    /// <exception cref="GuestException"><see cref="GuestFailure.NoDisk"/>.</exception>
+    public static CopiedMemory? Prepare(IReadOnlyList<PhysicalRange> ranges, CopyRoom room, int threads, IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
-        var size = 0UL;
-        foreach (var range in ranges)
-            size += range.Length;
-        if (MappedRegion.Anonymous(size) is not { } region)
+        if (CopyBuffer.Prepare(room, 0, threads, progress, ct) is not { } buffer)
             return null;
-        var memory = new CopiedMemory(ranges, region);
-        try
+        var memory = new CopiedMemory(ranges, buffer);
+        for (var i = 0; buffer.File is not null && i < Math.Min(threads, MostSpilling); i++)
         {
-            var failed = false;
-            memory.InChunks(size, threads, CapturePhase.PreparingMemory, progress, (offset, length) => failed |= !region.Populate(offset, length), ct);
-            if (!failed)
-                return memory;
+            if (MappedRegion.Anonymous(Chunk) is not { } staging)
+            {
+                memory.Dispose();
+                return null;
+            }
+            memory._staging.Add(staging);
+            if (!staging.Populate(0, Chunk))
+            {
+                memory.Dispose();
+                return null;
+            }
         }
-        catch
-        {
-            region.Dispose();
-            throw;
-        }
-        region.Dispose();
-        return null;
+        return memory;
     }
 
     /// <summary>Copies all RAM with all threads. Returns false when the guest ended meanwhile.</summary>
@@ -62,10 +66,15 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
         for (var i = 1; i < starts.Length; i++)
             starts[i] = starts[i - 1] + sections[i - 1].Length;
         // Sections follow each other in the copy as ranges do: both ascend and cover the same bytes.
-        InChunks(map.Size, threads, CapturePhase.Copying, progress, (offset, length) =>
+        InChunks(map.Size, _buffer.File is null ? threads : Math.Min(threads, MostSpilling), progress, (offset, length) =>
         {
             if (source.IsGone())
                 return;
+            var spills = offset >= _buffer.Memory;
+            MappedRegion? staging = null;
+            if (spills && !_staging.TryTake(out staging))
+                throw new InvalidOperationException("more threads copy than have memory for it");
+            var target = staging is null ? _buffer.Start + offset : staging.Start;
             for (var done = 0UL; done < length;)
             {
                 var at = Array.BinarySearch(starts, offset + done);
@@ -73,23 +82,31 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
                     at = ~at - 1;
                 var inSection = offset + done - starts[at];
                 var step = Math.Min(length - done, sections[at].Length - inSection);
-                CopyPart(source, sections[at], inSection, offset + done, step);
+                CopyPart(source, sections[at], inSection, target + done, step);
                 done += step;
             }
+            if (staging is null)
+                return;
+            // The file is zeros where nothing was written.
+            if (new ReadOnlySpan<byte>(target, (int)length).ContainsAnyExcept((byte)0))
+                _buffer.Spill(target, offset, length);
+            _staging.Add(staging);
         }, ct);
+        while (_staging.TryTake(out var done))
+            done.Dispose();
         return !source.IsGone();
     }
 
-    private void CopyPart(LiveMemory source, in RamSection section, ulong offset, ulong target, ulong length)
+    private void CopyPart(LiveMemory source, in RamSection section, ulong offset, byte* target, ulong length)
     {
         var done = 0UL;
         while (done < length)
         {
-            done += source.ReadSection(section, offset + done, _region.Start + target + done, length - done) & ~Page.OffsetMask;
+            done += source.ReadSection(section, offset + done, target + done, length - done) & ~Page.OffsetMask;
             if (done >= length || source.IsGone())
                 return;
             // This page has no bytes (a memory error of the host, a gap in a backend): go on behind it.
-            new Span<byte>(_region.Start + target + done, Page.Size).Clear();
+            new Span<byte>(target + done, Page.Size).Clear();
             lock (_missing)
                 _missing.Add((section.Start + offset + done).Frame);
             done += Page.Size;
@@ -97,7 +114,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
     }
 
     private void InChunks(
-        ulong size, int threads, CapturePhase phase, IProgress<CaptureProgress>? progress, Action<ulong, ulong> work, CancellationToken ct)
+        ulong size, int threads, IProgress<CaptureProgress>? progress, Action<ulong, ulong> work, CancellationToken ct)
     {
         var next = 0L;
         var done = 0L;
@@ -109,11 +126,12 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
                 for (; ; )
                 {
                     var offset = (ulong)(Interlocked.Add(ref next, (long)Chunk) - (long)Chunk);
-                    if (offset >= size || ct.IsCancellationRequested)
+                    // The guest stands still: what can't succeed any more ends at once.
+                    if (offset >= size || ct.IsCancellationRequested || Volatile.Read(ref failure) is not null)
                         return;
                     var length = Math.Min(Chunk, size - offset);
                     work(offset, length);
-                    progress?.Report(new CaptureProgress(phase, (ulong)Interlocked.Add(ref done, (long)length), size));
+                    progress?.Report(new CaptureProgress(CapturePhase.Copying, (ulong)Interlocked.Add(ref done, (long)length), size));
                 }
             }
             catch (Exception e)
@@ -130,6 +148,8 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
         Run();
         foreach (var thread in others)
             thread.Join();
+        if (failure is GuestException { Failure: GuestFailure.NoDisk })
+            throw failure;
         if (failure is not null)
             throw new GuestException(GuestFailure.MonitorFailed, $"copying guest memory: {failure.Message}", failure);
         ct.ThrowIfCancellationRequested();
@@ -154,7 +174,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
 
     public override int Read(PhysicalAddress address, Span<byte> destination)
     {
-        using var held = new HeldHandle(_region);
+        using var held = _buffer.Hold();
         var done = 0;
         while (done < destination.Length)
         {
@@ -174,7 +194,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
         var length = Math.Min((ulong)maxLength, left);
         if (_missing.Count > 0)
             length = UpToMissing(address, length);
-        return new ReadOnlySpan<byte>(_region.Start + offset, (int)length);
+        return new ReadOnlySpan<byte>(_buffer.Start + offset, (int)length);
     }
 
     private ulong UpToMissing(PhysicalAddress address, ulong length)
@@ -190,7 +210,11 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
     protected override void Dispose(bool disposing)
     {
         if (disposing)
-            _region.Dispose();
+        {
+            _buffer.Dispose();
+            while (_staging.TryTake(out var staging))
+                staging.Dispose();
+        }
         base.Dispose(disposing);
     }
 }

@@ -10,13 +10,12 @@ internal static class SnapshotCapture
 {
     /// <summary>The view; null when the guest's memory map changed in the last moment.</summary>
     /// <exception cref="GuestException">It can't be made here, or was not; the guest runs.</exception>
-    public static View? Take(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    public static View? Take(GuestTarget target, GuestSession session, CopyRoom room, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
         var threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount;
-        var need = session.Map.Size + SnapshotFacts.UnsharedBytes(session);
-        if (HostMemory.Available() is { } available && available < need + LiveCapture.Reserve)
-            throw TooLittle(target, need, available);
-        var store = SnapshotStore.Prepare(session.Map.Size, threads, progress, ct) ?? throw TooLittle(target, need, HostMemory.Available() ?? 0);
+        var store = SnapshotStore.Prepare(room, threads, progress, ct) ?? throw LiveCapture.TooLittle(target, room);
+        if (room.Describe(snapshot: true) is { } spilled)
+            session.Remarks.Add(spilled);
         try
         {
             return Take(target, session, options, store, progress, ct);
@@ -50,7 +49,9 @@ internal static class SnapshotCapture
             try
             {
                 watchdog.ArmSnapshot(settings);
+                store.OnTurn = watchdog.Reading;
                 stream = SnapshotStream.Start(session.Monitor, settings, reading, writing, ct, watchdog.Reading);
+                (stream.Silence, stream.GiveAway) = (options.SnapshotSilence, watchdog.Adopt);
             }
             catch (Exception e)
             {
@@ -62,12 +63,13 @@ internal static class SnapshotCapture
                 throw;
             }
             using (stream)
-                return Read(target, session, stream, store, watchdog, progress, ct);
+                return Read(target, session, stream, store, watchdog, options, progress, ct);
         }
     }
 
     private static View? Read(
-        GuestTarget target, GuestSession session, SnapshotStream stream, SnapshotStore store, WatchdogLease watchdog, IProgress<CaptureProgress>? progress, CancellationToken ct)
+        GuestTarget target, GuestSession session, SnapshotStream stream, SnapshotStore store, WatchdogLease watchdog, CaptureOptions options, IProgress<CaptureProgress>? progress,
+        CancellationToken ct)
     {
         var taken = DateTimeOffset.UtcNow;
         View view;
@@ -76,11 +78,13 @@ internal static class SnapshotCapture
         {
             view = SnapshotImage.Read(stream, store, Parts(session.Map), target.ToString(), new Progress(progress, session.Map.Size), ct);
             // Devices can't be plugged while a migration is at work, so the map of now is the map of the snapshot, but for what firmware did in its moment.
-            holds = session.Map.StillHolds(session.Monitor, ct);
+            using (stream.Pulse())
+                holds = stream.IsStuck || session.Map.StillHolds(session.Monitor, ct);
+            store.Settle();
         }
         catch (ImageFormatException e)
         {
-            End(target, session, stream, watchdog);
+            End(target, session, stream, watchdog, options);
             // More memory than room was made for: plugged in between.
             if (!session.Map.StillHolds(session.Monitor, ct))
                 return null;
@@ -88,10 +92,10 @@ internal static class SnapshotCapture
         }
         catch
         {
-            End(target, session, stream, watchdog, quiet: true);
+            End(target, session, stream, watchdog, options, quiet: true);
             throw;
         }
-        End(target, session, stream, watchdog);
+        End(target, session, stream, watchdog, options);
         if (!holds)
         {
             view.Dispose();
@@ -103,7 +107,7 @@ internal static class SnapshotCapture
             Format = "live guest",
             Producer = session.Monitor is QmpMonitor { QemuVersion: { Length: > 0 } version } ? "QEMU " + version : "QEMU",
             TakenAt = taken,
-            StoodStill = session.Monitor.LastStopByEvents,
+            StoodStill = session.Monitor.LastStopByEvents ?? stream.Downtime,
             Actions = ["background snapshot"],
             Packing = null,
             Remarks = [.. session.Remarks, .. session.Monitor.Remarks, .. Remarks(session, stream), .. view.Origin.Remarks],
@@ -120,18 +124,28 @@ internal static class SnapshotCapture
     {
         yield return session.Monitor.LastStopByEvents is { } pause
             ? string.Create(CultureInfo.InvariantCulture, $"by QEMU's own STOP and RESUME events the guest stood still for {pause.TotalMilliseconds:0.0} ms")
-            : "how long the guest stood still is not known: libvirt does not pass on QEMU's STOP and RESUME events";
+            : stream.Downtime is { } downtime
+            ? string.Create(CultureInfo.InvariantCulture, $"by QEMU's own count (query-migrate, downtime, in whole milliseconds) the guest stood still for {downtime.TotalMilliseconds:0} ms")
+            : "how long the guest stood still is not known: libvirt does not pass on QEMU's STOP and RESUME events, and this QEMU does not count";
         if (stream.Leftover is { } leftover)
             yield return leftover;
     }
 
     /// <summary>Reads the rest, whatever happened; afterwards the guest runs, and QEMU's settings are as they were.</summary>
-    private static void End(GuestTarget target, GuestSession session, SnapshotStream stream, WatchdogLease watchdog, bool quiet = false)
+    private static void End(GuestTarget target, GuestSession session, SnapshotStream stream, WatchdogLease watchdog, CaptureOptions options, bool quiet = false)
     {
         stream.Dispose();
-        if (stream.Failure is not null)
-            Unprotect(session);
+        if (stream.GivenAway)
+        {
+            if (quiet)
+                return;
+            throw new GuestException(
+                GuestFailure.MonitorFailed,
+                $"{target}: QEMU can't be asked how its snapshot ended ({stream.Failure}): is it stopped, or libvirt's daemon? Forengate's watchdog stays, and ends the snapshot when there is an answer; then try again");
+        }
         var ours = watchdog.Disarm();
+        if (stream.Failure is not null && ours)
+            Unprotect(session, options);
         if (quiet)
             return;
         if (session.Process.HasEnded)
@@ -143,16 +157,33 @@ internal static class SnapshotCapture
     }
 
     /// <summary>A snapshot that fails leaves memory protected, in a QEMU before 8.1: every writer waits for ever.</summary>
-    private static void Unprotect(GuestSession session)
+    private static void Unprotect(GuestSession session, CaptureOptions options)
     {
         try
         {
-            WriteProtection.Lift(session.Process.Id);
+            if (WriteProtection.Lift(session.Process.Id) != 0)
+                Heal(session, options);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or QmpRefusedException)
         {
             session.Remarks.Add($"{e.Message}; if the guest hangs, run forengate rescue");
         }
+    }
+
+    /// <summary>
+    /// QEMU itself still believes its memory protected, and would fail the next save or migration over it. A snapshot that is read to its end, to no purpose but this, makes it forget.
+    /// </summary>
+    private static void Heal(GuestSession session, CaptureOptions options)
+    {
+        var (reading, writing) = SnapshotStream.MakePipe();
+        var settings = MigrationSettings.Read(session.Monitor);
+        using var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor, (reading, session.Process.Id));
+        watchdog.ArmSnapshot(settings);
+        using var stream = SnapshotStream.Start(session.Monitor, settings, reading, writing, CancellationToken.None, watchdog.Reading);
+        stream.GiveAway = watchdog.Adopt;
+        stream.Dispose();
+        if (!stream.GivenAway)
+            watchdog.Disarm();
     }
 
     private static List<RamPart> Parts(GuestMemoryMap map) =>
@@ -161,10 +192,6 @@ internal static class SnapshotCapture
     private static GuestException Refused(GuestTarget target, GuestSession session, QmpRefusedException refused) => new(
         GuestFailure.NoRights,
         $"{target}: QEMU makes no background snapshot: {SnapshotFacts.Obstacle(session, CancellationToken.None) ?? refused.Message}; use --consistency stop", refused);
-
-    private static GuestException TooLittle(GuestTarget target, ulong need, ulong available) => new(
-        GuestFailure.NoMemory,
-        $"{target}: a snapshot of the guest needs {need >> 20} MiB of free memory and {LiveCapture.Reserve >> 20} MiB more, and the host has {available >> 20} MiB; free some, or hold the guest stopped and read it in place");
 
     private sealed class Progress(IProgress<CaptureProgress>? to, ulong size) : IProgress<ImageOpenProgress>
     {

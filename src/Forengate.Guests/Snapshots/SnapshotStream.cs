@@ -18,9 +18,6 @@ internal sealed unsafe class SnapshotStream : Stream
     private const int PollMilliseconds = 100;
     private static readonly TimeSpan s_end = TimeSpan.FromSeconds(30);
 
-    /// <summary>A snapshot that sends nothing for so long is stuck: two were seen so, at their very beginning, and never again.</summary>
-    private static readonly TimeSpan s_silence = TimeSpan.FromSeconds(30);
-
     private readonly IGuestMonitor _monitor;
     private readonly MigrationSettings _settings;
     private readonly Descriptor _reading;
@@ -41,8 +38,23 @@ internal sealed unsafe class SnapshotStream : Stream
     /// <summary>Called at least ten times a second while the stream is read: tells the watchdog that somebody does.</summary>
     private Action? OnTurn { get; init; }
 
+    /// <summary>What sends nothing for so long is stuck.</summary>
+    public TimeSpan Silence { get; set; } = new CaptureOptions().SnapshotSilence;
+
     /// <summary>Bytes read so far.</summary>
     public long BytesRead { get; private set; }
+
+    /// <summary>
+    /// Has the watchdog read on when QEMU answers nothing any more (it is stopped, or hangs as a whole): to cancel what it may go on with later would hang the guest. Null where there
+    /// is no watchdog; gives false when it is gone.
+    /// </summary>
+    public Func<bool>? GiveAway { get; set; }
+
+    /// <summary>True once the watchdog has it: nothing of this guest's migration is ours any more.</summary>
+    public bool GivenAway { get; private set; }
+
+    /// <summary>How long the guest stood still by QEMU's own count, in whole milliseconds, from just before it stopped the vCPUs until they ran; null before the end, and where it does not say.</summary>
+    public TimeSpan? Downtime { get; private set; }
 
     /// <summary>QEMU's word when the stream ended too early; null while all is well.</summary>
     public string? Failure { get; private set; }
@@ -93,7 +105,14 @@ internal sealed unsafe class SnapshotStream : Stream
             settings.Apply();
             onTurn?.Invoke();
             monitor.PassDescriptor(FileName, writing.Number, CancellationToken.None);
-            monitor.Qmp("migrate", writer => writer.WriteString("uri", "fd:" + FileName), CancellationToken.None);
+            try
+            {
+                monitor.Qmp("migrate", writer => writer.WriteString("uri", "fd:" + FileName), CancellationToken.None);
+            }
+            catch (GuestException e) when (e.Failure != GuestFailure.Vanished)
+            {
+                // Nobody knows whether it arrived (libvirt's daemon ended in between): a snapshot that may have begun must be read.
+            }
             writing.Dispose();
             return new SnapshotStream(monitor, settings, reading, cancellation) { OnTurn = onTurn };
         }
@@ -155,13 +174,24 @@ internal sealed unsafe class SnapshotStream : Stream
         var buffer = new byte[PipeBytes];
         while (!_ended)
             _ = TryRead(buffer);
+        using var pulse = Pulse();
         try
         {
             if (_stuck)
+            {
+                _monitor.Qmp("query-migrate", null, CancellationToken.None);
                 _monitor.Qmp("migrate_cancel", null, CancellationToken.None);
+            }
             Failure = AwaitEnd();
             if (_stuck)
-                Failure = string.Create(CultureInfo.InvariantCulture, $"it sent nothing for {s_silence.TotalSeconds:0} s and was cancelled");
+                Failure = string.Create(CultureInfo.InvariantCulture, $"it sent nothing for {Silence.TotalSeconds:0} s and was cancelled");
+        }
+        catch (GuestException e) when (e.Failure is GuestFailure.MonitorFailed or GuestFailure.Libvirt && GiveAway?.Invoke() == true)
+        {
+            GivenAway = true;
+            Failure = e.Message;
+            _reading.Dispose();
+            return;
         }
         catch (Exception e) when (e is IOException or QmpRefusedException)
         {
@@ -171,6 +201,12 @@ internal sealed unsafe class SnapshotStream : Stream
         _reading.Dispose();
     }
 
+    /// <summary>True when it fell silent.</summary>
+    public bool IsStuck => _stuck;
+
+    /// <summary>For as long as the monitor is asked: a QEMU that does not answer, or a daemon of libvirt's that is being restarted, takes longer than the watchdog waits for somebody who reads.</summary>
+    public Timer Pulse() => new(_ => OnTurn?.Invoke(), null, PollMilliseconds, PollMilliseconds);
+
     /// <summary>Bytes read, 0 at the end, -1 when there is nothing yet.</summary>
     private int TryRead(Span<byte> buffer)
     {
@@ -178,7 +214,7 @@ internal sealed unsafe class SnapshotStream : Stream
         var poll = new LinuxNative.PollDescriptor { Descriptor = _reading.Number, Events = LinuxNative.POLLIN };
         if (LinuxNative.Poll(&poll, 1, PollMilliseconds) <= 0)
         {
-            if (Environment.TickCount64 - _heard < s_silence.TotalMilliseconds)
+            if (Environment.TickCount64 - _heard < Silence.TotalMilliseconds)
                 return -1;
             _stuck = true;
             _ended = true;
@@ -210,7 +246,10 @@ internal sealed unsafe class SnapshotStream : Stream
             var answer = _monitor.Qmp("query-migrate", null, CancellationToken.None);
             var status = answer.Text("status") ?? "none";
             if (status == "completed")
+            {
+                Downtime = answer.Integer("downtime") is >= 0 and var milliseconds ? TimeSpan.FromMilliseconds((double)milliseconds) : null;
                 return null;
+            }
             if (status is "failed" or "cancelled" or "none")
                 return answer.Text("error-desc") ?? status;
             if (Environment.TickCount64 > until)

@@ -33,6 +33,9 @@ public enum GuestFailure
     /// <summary>The host lacks the memory for a copy of the guest's.</summary>
     NoMemory,
 
+    /// <summary>The disk that a copy was to be spilled to fails, or is full.</summary>
+    NoDisk,
+
     /// <summary>libvirt's library is not installed.</summary>
     LibraryMissing,
 

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace Forengate.Guests;
 
 /// <summary>
@@ -13,6 +15,9 @@ internal static unsafe class SnapshotRescue
 
     private static readonly TimeSpan s_end = TimeSpan.FromSeconds(30);
 
+    /// <summary>A snapshot that sends nothing for so long, of a QEMU that answers, is stuck.</summary>
+    private static readonly TimeSpan s_silence = new CaptureOptions().SnapshotSilence;
+
     /// <summary>Ends the snapshot so that the guest runs and can be saved.</summary>
     /// <param name="rescue">The way to the monitor.</param>
     /// <param name="stream">Reading end of the pipe.</param>
@@ -23,8 +28,8 @@ internal static unsafe class SnapshotRescue
     {
         try
         {
-            Drain(rescue, stream);
-            var status = AwaitEnd(rescue);
+            Drain(rescue, stream, qemu);
+            var status = AwaitEnd(rescue, qemu);
             Forget(rescue);
             var leftover = settings.Restore();
             // A snapshot that failed leaves the guest's memory protected, in a QEMU before 8.1.
@@ -42,7 +47,7 @@ internal static unsafe class SnapshotRescue
         }
     }
 
-    private static void Drain(GuestRescue rescue, Descriptor stream)
+    private static void Drain(GuestRescue rescue, Descriptor stream, int qemu)
     {
         const int Size = 1 << 20;
         var buffer = new byte[Size];
@@ -59,26 +64,52 @@ internal static unsafe class SnapshotRescue
                     return;
                 heard = Environment.TickCount64;
             }
-            else if (Environment.TickCount64 - heard > IdleMilliseconds && !MonitorCommands.IsAtWork(Status(rescue)))
+            else if (Environment.TickCount64 - heard > IdleMilliseconds)
             {
-                // It never began, and QEMU keeps the pipe that it was given for it.
+                var asked = Environment.TickCount64;
+                if (!MonitorCommands.IsAtWork(Status(rescue, qemu)))
+                {
+                    // It never began, and QEMU keeps the pipe that it was given for it.
+                    return;
+                }
+                // While QEMU itself was stopped, it was not the snapshot that was silent.
+                if (Environment.TickCount64 - asked > IdleMilliseconds)
+                    heard = Environment.TickCount64;
+                if (Environment.TickCount64 - heard <= s_silence.TotalMilliseconds)
+                    continue;
+                rescue.Ask("migrate_cancel", null);
                 return;
             }
         }
     }
 
-    private static string AwaitEnd(GuestRescue rescue)
+    private static string AwaitEnd(GuestRescue rescue, int qemu)
     {
         var until = Environment.TickCount64 + (long)s_end.TotalMilliseconds;
         for (; ; Thread.Sleep(10))
         {
-            var status = Status(rescue);
+            var status = Status(rescue, qemu);
             if (!MonitorCommands.IsAtWork(status) || Environment.TickCount64 > until)
                 return status;
         }
     }
 
-    private static string Status(GuestRescue rescue) => rescue.Ask("query-migrate", null).Text("status") ?? "none";
+    /// <summary>Waits for QEMU's word as long as QEMU lives: one that is stopped goes on some time, and then needs a reader.</summary>
+    private static string Status(GuestRescue rescue, int qemu)
+    {
+        for (; ; )
+        {
+            try
+            {
+                return rescue.Ask("query-migrate", null).Text("status") ?? "none";
+            }
+            catch (GuestException e) when (e.Failure != GuestFailure.Vanished && qemu > 0)
+            {
+                if (LinuxNative.Kill(qemu, 0) != 0 && Marshal.GetLastPInvokeError() == LinuxNative.ESRCH)
+                    throw new GuestException(GuestFailure.Vanished, "QEMU has ended", e);
+            }
+        }
+    }
 
     private static void Forget(GuestRescue rescue)
     {

@@ -102,6 +102,9 @@ public static unsafe class Watchdog
                 case [WatchdogMessages.Reading] when snapshot is not null && deadline is not null:
                     deadline = Environment.TickCount64 + patience;
                     break;
+                case [WatchdogMessages.Adopt] when snapshot is not null:
+                    control.Send(WatchdogMessages.Armed);
+                    return Report(control, target, SnapshotRescue.Run(rescue, pipe, snapshot, qemu), "QEMU answers again", "ended the snapshot of");
                 case [WatchdogMessages.Resumed]:
                     deadline = null;
                     snapshot = null;

@@ -109,6 +109,19 @@ internal sealed unsafe class WatchdogLease : IDisposable
         _control.Send(WatchdogMessages.Reading);
     }
 
+    /// <summary>Leaves the snapshot to the watchdog: nothing of it, and no monitor, may be used here any more. False when there is no watchdog any more.</summary>
+    public bool Adopt()
+    {
+        if (!_control.Send(WatchdogMessages.Adopt))
+            return false;
+        while (_control.Receive(s_answer) is { } answer)
+        {
+            if (answer == WatchdogMessages.Armed)
+                return true;
+        }
+        return false;
+    }
+
     /// <summary>The guest runs again by our hand. Returns false when the watchdog had continued it before.</summary>
     public bool Disarm()
     {
@@ -120,6 +133,14 @@ internal sealed unsafe class WatchdogLease : IDisposable
             NoteIfContinued(answer);
         }
         return ContinuedAt is null;
+    }
+
+    /// <summary>True when the watchdog has already continued the guest, and watches no more.</summary>
+    public bool HasActed()
+    {
+        while (ContinuedAt is null && _control.Receive(TimeSpan.Zero) is { } answer)
+            NoteIfContinued(answer);
+        return ContinuedAt is not null;
     }
 
     /// <summary>We can't continue the guest: the watchdog shall, at once. Returns true when it did.</summary>

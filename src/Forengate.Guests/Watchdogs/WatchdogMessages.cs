@@ -23,6 +23,9 @@ internal static class WatchdogMessages
     /// <summary>Somebody reads the snapshot.</summary>
     public const string Reading = "reading";
 
+    /// <summary>QEMU answers nothing, and who captures gives up: the watchdog reads the snapshot to its end, however long that takes, and ends nobody for it.</summary>
+    public const string Adopt = "adopt";
+
     /// <summary>The guest runs again, or the snapshot is at its end and its settings are put back.</summary>
     public const string Resumed = "resumed";
     public const string Bye = "bye";
