@@ -47,7 +47,8 @@ public static class X86DumpPlan
         foreach (var cpu in view.Cpus.Where(cpu => !system.Processors.Any(processor => ReferenceEquals(processor.Cpu, cpu))))
             disagreements.Add($"vCPU {cpu.Index} is no processor of Windows by its GDT: its registers are not in the dump");
 
-        var comment = options.Comment ?? $"Forengate: {view.Origin.Format} {view.Origin.Target}";
+        string Comment(string? closing) => DumpPlan.CommentOf(view, options, closing);
+        var comment = Comment(null);
         var (header, fields) = X86HeaderSynthesis.Make(system, runs.Runs, first ?? new byte[X86Context.Size], first is null ? "no processor was found" : source, comment);
         var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
         foreach (var lost in patches.Patches.Except(inDump).Select(patch => patch.Reason).Distinct())
@@ -55,6 +56,7 @@ public static class X86DumpPlan
         return new DumpPlan(view, header, runs.Runs, inDump)
         {
             Kind = DumpKind.Full,
+            CommentWith = Comment,
             Fields = fields,
             Processors = processors,
             Notes = runs.Notes,
