@@ -54,6 +54,14 @@ internal sealed class QemuProcess : IDisposable
             $"{monitor.Name}: libvirt says the guest runs, but no process of this host has its UUID {uuid}; run forengate on the host where QEMU runs, outside of containers");
     }
 
+    /// <summary>The QEMU that was started with a UUID, by its command line, which everybody may read; null when none is in sight.</summary>
+    public static int? FindByUuid(Guid uuid)
+    {
+        foreach (var id in WithArgument("-uuid", uuid.ToString("D", CultureInfo.InvariantCulture)))
+            return id;
+        return null;
+    }
+
     /// <summary>A process by its number alone, for a QEMU that answers no more.</summary>
     /// <exception cref="GuestException">There is none, or it is not QEMU.</exception>
     public static QemuProcess Of(int id)
