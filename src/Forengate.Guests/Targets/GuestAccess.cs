@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace Forengate.Guests;
 
@@ -17,25 +18,35 @@ public sealed record GuestAccess(int? ProcessId, string? MonitorNeeds, string? M
         var (monitor, memory) => $"{monitor}; and {memory}",
     };
 
-    /// <summary>Looks at a process and asks nothing of it: whether its memory may be opened for reading.</summary>
+    /// <summary>Looks at a process and asks nothing of it: whether its memory may be read.</summary>
     internal static string? NeedsOfProcess(int pid)
     {
-        // The kernel's check for process_vm_readv and for opening this file is the same (mm_access, PTRACE_MODE_ATTACH); opening it reads nothing.
-        using var memory = new Descriptor(LinuxNative.Open($"/proc/{pid}/mem", LinuxNative.O_RDONLY | LinuxNative.O_CLOEXEC));
-        if (!memory.IsInvalid)
+        if (MayRead(pid))
             return null;
-        var user = UserOf(pid);
-        var same = user is null ? "the same user as QEMU" : $"the same user as QEMU ({user})";
+        // ptrace(2), "Ptrace access mode checking": user and group, all of real, effective and saved, or the capability.
+        var (user, group) = (NameOf(pid, "Uid:", "/etc/passwd"), NameOf(pid, "Gid:", "/etc/group"));
+        var same = user is null ? "the same user and group as QEMU" : $"the same user and group as QEMU ({user}:{group})";
         return $"CAP_SYS_PTRACE, or {same}{(RestrictsTracing() ? " with kernel.yama.ptrace_scope 0" : "")}, to read QEMU's memory (process {pid.ToString(CultureInfo.InvariantCulture)})";
     }
 
-    private static string? UserOf(int pid)
+    /// <summary>The kernel judges before it looks at the address: page 0, which no process has, tells the right and reads nothing.</summary>
+    private static unsafe bool MayRead(int pid)
     {
-        // "Uid: real effective saved file" (proc(5)).
-        var id = Lines($"/proc/{pid}/status").FirstOrDefault(static line => line.StartsWith("Uid:", StringComparison.Ordinal))?.Split('\t', StringSplitOptions.RemoveEmptyEntries).ElementAtOrDefault(2);
-        if (id is null)
-            return null;
-        return Lines("/etc/passwd").Select(static line => line.Split(':')).FirstOrDefault(fields => fields.Length > 2 && fields[2] == id)?[0] ?? $"uid {id}";
+        byte nothing;
+        var local = new LinuxNative.IoVector { Base = (ulong)&nothing, Length = 1 };
+        var remote = new LinuxNative.IoVector { Base = 0, Length = 1 };
+        if (LinuxNative.ProcessReadVectors(pid, &local, 1, &remote, 1, 0) >= 0 || Marshal.GetLastPInvokeError() == LinuxNative.EFAULT)
+            return true;
+        // A sandbox may forbid the call and leave the file.
+        using var memory = new Descriptor(LinuxNative.Open($"/proc/{pid}/mem", LinuxNative.O_RDONLY | LinuxNative.O_CLOEXEC));
+        return !memory.IsInvalid;
+    }
+
+    /// <summary>"Uid: real effective saved file" (proc(5)), by its name where the host has one for it.</summary>
+    private static string? NameOf(int pid, string line, string names)
+    {
+        var id = Lines($"/proc/{pid}/status").FirstOrDefault(text => text.StartsWith(line, StringComparison.Ordinal))?.Split('\t', StringSplitOptions.RemoveEmptyEntries).ElementAtOrDefault(2);
+        return id is null ? null : Lines(names).Select(static text => text.Split(':')).FirstOrDefault(fields => fields.Length > 2 && fields[2] == id)?[0] ?? id;
     }
 
     private static bool RestrictsTracing() => Lines("/proc/sys/kernel/yama/ptrace_scope").FirstOrDefault()?.Trim() is { } scope and not "0";
