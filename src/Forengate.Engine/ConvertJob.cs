@@ -82,7 +82,7 @@ public static class ConvertJob
             using var place = ImageOutput.Open(output);
             var result = writer.Write(view, place.Stream, ImageWriteOptions.Default, writing, cancellation);
             // A guest that was read in place and ended meanwhile gave an image with holes: worse than none.
-            if ((view.Memory as LiveMemory)?.Failure is { } vanished)
+            if (LiveMemory.Behind(view.Memory)?.Failure is { } vanished)
                 throw vanished;
             place.Finish();
             return result;

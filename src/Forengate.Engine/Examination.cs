@@ -16,6 +16,8 @@ public sealed class Examination : IDisposable
 
     private readonly IReadOnlyList<string> _refused;
 
+    private TornReads _torn;
+
     private Examination(View view, WindowsSearch windows, SmallDump? small, IReadOnlyList<string> refused)
     {
         _refused = refused;
@@ -55,9 +57,12 @@ public sealed class Examination : IDisposable
             foreach (var line in _refused)
                 yield return line;
             if (View.Consistency.Level == ConsistencyLevel.Smeared)
-                yield return $"the view is smeared ({View.Consistency.Reason}): lists may be torn";
+                yield return $"the view is smeared ({View.Consistency.Reason}): {Smear?.ToString() ?? "lists may be torn"}";
         }
     }
+
+    /// <summary>Of a guest that ran while it was read: how much changed meanwhile, and what the lists read from it met. Known once this is disposed; null for every other target.</summary>
+    public SmearScore? Smear => View.Origin.Smear is { } score ? score with { Torn = score.Torn + _torn } : null;
 
     /// <summary>Opens a target to look into it: a live guest stands still until the examination is disposed (or runs on, if the options say live).</summary>
     /// <param name="target">An image file, <c>libvirt:NAME</c> or <c>qmp:SOCKET</c>.</param>
@@ -74,19 +79,25 @@ public sealed class Examination : IDisposable
     public static Examination OpenWhole(string target, TargetOptions options, IProgress<JobProgress>? progress, CancellationToken cancellation, string? output = null) =>
         Open(target, options, CaptureMode.Auto, progress, cancellation, output);
 
-    public Listing<Process> Processes(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Small is { } small
+    public Listing<Process> Processes(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Counted(Small is { } small
         ? new Listing<Process>(small.Process is { } only ? [only] : [], [.. small.ProcessWarnings, "a small dump holds one process only, the one that ran where it crashed"])
         : Windows.X86 is { } x86 ? ByListOnly(X86Lists.Processes(x86, cancellation), scan)
         : scan
         ? ProcessList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
-        : ProcessList.Walk(Found, cancellation);
+        : ProcessList.Walk(Found, cancellation));
 
-    public Listing<Driver> Drivers(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Small is { } small
+    public Listing<Driver> Drivers(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Counted(Small is { } small
         ? new Listing<Driver>(small.Drivers, scan ? ["a small dump has no memory to scan: this is its own list"] : small.Drivers.Count == 0 ? ["the small dump lists no driver"] : [])
         : Windows.X86 is { } x86 ? ByListOnly(X86Lists.Drivers(x86, cancellation), scan)
         : scan
         ? DriverList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
-        : DriverList.Walk(Found, cancellation);
+        : DriverList.Walk(Found, cancellation));
+
+    private Listing<T> Counted<T>(Listing<T> listing)
+    {
+        _torn += listing.Torn;
+        return listing;
+    }
 
     private static Listing<T> ByListOnly<T>(Listing<T> listing, bool scan) =>
         scan ? listing with { Warnings = [.. listing.Warnings, "memory is not scanned in 32-bit systems: this is Windows' own list"] } : listing;
@@ -115,7 +126,7 @@ public sealed class Examination : IDisposable
             throw failure;
     }
 
-    private static GuestException? FailureOf(PhysicalMemory memory) => (memory as LiveMemory)?.Failure ?? (memory as PeekMemory)?.Failure;
+    private static GuestException? FailureOf(PhysicalMemory memory) => LiveMemory.Behind(memory)?.Failure ?? (memory as PeekMemory)?.Failure;
 
     /// <exception cref="WindowsNotFoundException">There is none.</exception>
     private WindowsSystem Found => Windows.System ?? throw new WindowsNotFoundException(Windows.Reason ?? "no Windows found in this memory");
@@ -143,7 +154,7 @@ public sealed class Examination : IDisposable
         var view = OpenView(target, options, wholeOrHeld, progress, cancellation, output);
         try
         {
-            if (view.Memory is not (LiveMemory or PeekMemory) && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
+            if (LiveMemory.Behind(view.Memory) is null && view.Memory is not PeekMemory && view.Memory.Ranges.Count == 0 && TriageDump.IsSmall(target))
             {
                 using var dump = TriageDump.Open(target);
                 var small = SmallDumpReader.Read(dump, profiles.Store);

@@ -28,6 +28,8 @@ public static class ViewFacts
         if (origin.TakenAt is { } taken)
             yield return new Fact("taken", taken.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture) + " UTC", origin.Format);
         yield return new Fact("consistency", ConsistencyName(view.Consistency.Level), view.Consistency.Reason);
+        if (origin.Smear is { } smear)
+            yield return new Fact("smear", smear.LevelName, smear.ToString());
         foreach (var fact in OfMemory(view, survey))
             yield return fact;
         foreach (var block in origin.Blocks)

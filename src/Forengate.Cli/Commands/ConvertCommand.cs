@@ -45,6 +45,8 @@ internal static class ConvertCommand
                     WriteText(summary, outcome);
             }
             Run.Say(outcome.Source.Remarks.Except(outcome.Incomplete));
+            if (outcome.Source.Smear is { } smear)
+                Run.Say([$"the image is smeared ({outcome.Consistency.Reason}): {smear}"]);
             return Run.Incomplete(outcome.Incomplete);
         }));
         return command;
@@ -98,6 +100,7 @@ internal static class ConvertCommand
         else
             json.WriteNull("stoodStillMilliseconds");
         Cell.Text(ViewFacts.ConsistencyName(outcome.Consistency.Level)).WriteTo(json, "consistency");
+        ViewJson.WriteSmear(json, outcome.Source.Smear);
         json.WriteEndObject();
         json.Flush();
         output.WriteByte((byte)'\n');

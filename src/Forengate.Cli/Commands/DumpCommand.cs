@@ -140,6 +140,7 @@ internal static class DumpCommand
         else
             json.WriteNull("stoodStillMilliseconds");
         Cell.Text(ViewFacts.ConsistencyName(outcome.Examination.View.Consistency.Level)).WriteTo(json, "consistency");
+        ViewJson.WriteSmear(json, outcome.Examination.Smear);
         json.WriteStartArray("runs");
         foreach (var run in result.Plan.Runs)
         {

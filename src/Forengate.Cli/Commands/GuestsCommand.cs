@@ -7,6 +7,8 @@ namespace Forengate.Cli.Commands;
 /// <summary><c>guests</c>: the guests of this host.</summary>
 internal static class GuestsCommand
 {
+    private const int GuestsNamed = 8;
+
     public static Command Create(Shared shared)
     {
         var windows = new Option<bool>("--windows", "-w")
@@ -24,8 +26,14 @@ internal static class GuestsCommand
                 new ListingWriter<SurveyedGuest>(Tables.Guests).Write(output, guests, result.GetValue(shared.Output));
             if (guests.Count == 0)
                 Run.Say(["libvirt knows no guests here (--connect names another libvirt; qmp:SOCKET reaches a QEMU without one)"]);
+            Run.Say(Needs(guests));
             return Run.Incomplete([.. guests.Where(guest => guest.Reason is not null).Select(guest => $"{guest.Guest.Target}: {guest.Reason}")]);
         }));
         return command;
     }
+
+    /// <summary>One line for each right that is lacking, with the guests that it would show more of. Those that were looked at in vain say it themselves.</summary>
+    private static IEnumerable<string> Needs(IEnumerable<SurveyedGuest> guests) =>
+        guests.Where(guest => guest is { Reason: null, Access.Needs: not null }).GroupBy(guest => guest.Access!.Needs).Select(group =>
+            $"WINDOWS and PLAN of {string.Join(", ", group.Take(GuestsNamed).Select(guest => guest.Guest.Name))}{(group.Count() > GuestsNamed ? $" and {group.Count() - GuestsNamed} more" : "")} need {group.Key}");
 }

@@ -23,6 +23,7 @@ internal static class ViewJson
             ConsistencyLevel.Smeared => "smeared",
             _ => "unknown",
         }).WriteTo(json, "consistency");
+        WriteSmear(json, origin.Smear);
         Cell.Text(origin.Packing).WriteTo(json, "packing");
         Number(json, "fileBytes", origin.FileBytes);
         json.WriteNumber("memoryBytes", view.Memory.Size);
@@ -55,6 +56,26 @@ internal static class ViewJson
         json.WriteEndArray();
         JsonLines.Write(json, "damage", origin.Damage);
         JsonLines.Write(json, "remarks", origin.Remarks);
+        json.WriteEndObject();
+    }
+
+    /// <summary>The object <c>smear</c>; null for what is not smeared.</summary>
+    public static void WriteSmear(Utf8JsonWriter json, SmearScore? smear)
+    {
+        if (smear is null)
+        {
+            json.WriteNull("smear");
+            return;
+        }
+        json.WriteStartObject("smear");
+        json.WriteString("level", smear.LevelName);
+        json.WriteNumber("pagesRead", smear.PagesRead);
+        json.WriteNumber("pagesCompared", smear.PagesCompared);
+        json.WriteNumber("pagesChanged", smear.PagesChanged);
+        json.WriteNumber("changedShare", Math.Round(smear.ChangedShare, 6));
+        json.WriteNumber("readingMilliseconds", Math.Round(smear.Reading.TotalMilliseconds, 3));
+        json.WriteNumber("listsReadAgain", smear.Torn.ReadAgain);
+        json.WriteNumber("listsUnresolved", smear.Torn.Unresolved);
         json.WriteEndObject();
     }
 

@@ -46,6 +46,9 @@ public sealed class DumpPlan
     /// <summary>Processes whose own pages hold a marker instead of what the guest has there.</summary>
     public IReadOnlyList<ExcludedProcess> Excluded { get; internal init; } = [];
 
+    /// <summary>The comment with something in front that is known only when all pages were read.</summary>
+    internal Func<string, string> CommentWith { get; init; } = static closing => closing;
+
     /// <summary>How many pages of the dump hold that marker.</summary>
     public ulong ExcludedPages { get; internal init; }
 
@@ -80,6 +83,17 @@ public sealed class DumpPlan
 
     /// <summary>Size of the dump, in bytes; on disk it takes less where pages are zero.</summary>
     public ulong FileSize => FirstPage + (PageCount << Page.Shift);
+
+    /// <summary>The comment's bytes anew, with something in front, and where they lie in the header.</summary>
+    internal byte[] CommentBytes(string closing, out int at)
+    {
+        (at, var size) = Header.Length == CrashDumpLayout64.HeaderSize ? (CrashDumpLayout64.Comment, CrashDumpLayout64.CommentSize) : (CrashDumpLayout32.Comment, CrashDumpLayout32.CommentSize);
+        var bytes = new byte[size];
+        var text = CommentWith(closing);
+        for (var i = 0; i < Math.Min(text.Length, size - 1); i++)
+            bytes[i] = text[i] is >= ' ' and <= '~' ? (byte)text[i] : (byte)'?';
+        return bytes;
+    }
 
     /// <summary>Plans a 64-bit dump of a system.</summary>
     /// <exception cref="DumpWriteException">A dump of this kind can't be made of this system; one line says why and what to try.</exception>
@@ -118,9 +132,8 @@ public sealed class DumpPlan
 
         var exclusion = options.Exclude.Count > 0 ? Exclusion.Find(facts, options.Exclude, ct) : null;
         var excluded = exclusion is null ? 0 : PageSelection.Of(stored, exclusion.Pages, new HashSet<ulong>(), "other").PageCount;
-        var comment = options.Comment ?? $"Forengate: {facts.View.Origin.Format} {facts.View.Origin.Target}";
-        if (exclusion is not null)
-            comment = exclusion.Record(comment, excluded);
+        string Comment(string? closing) => CommentOf(facts.View, options, closing) is var text && exclusion is not null ? exclusion.Record(text, excluded) : text;
+        var comment = Comment(null);
         var (header, fields) = HeaderSynthesis.Make(facts, runs.Runs, choice, comment, options.Kind, (ulong)bitmap.Length + (stored.Aggregate(0UL, (sum, run) => sum + run.PageCount) << Page.Shift), disagreements);
 
         var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
@@ -131,6 +144,7 @@ public sealed class DumpPlan
             Wanted = runs.Wanted,
             Kind = options.Kind,
             Held = held,
+            CommentWith = Comment,
             LeftOut = selection.LeftOut,
             Excluded = exclusion?.Processes ?? [],
             ExcludedPages = excluded,
@@ -140,6 +154,13 @@ public sealed class DumpPlan
             Disagreements = disagreements,
             Gaps = gaps,
         };
+    }
+
+    /// <summary>The user's words, or where the memory came from. Of a guest that ran it begins with how much it changed, which nothing behind it may cut off.</summary>
+    internal static string CommentOf(View view, DumpOptions options, string? closing)
+    {
+        var origin = options.Comment ?? $"Forengate: {view.Origin.Format} {view.Origin.Target}";
+        return closing is not null ? $"{closing}; {origin}" : view.Memory.MayChange ? $"smeared; {origin}" : origin;
     }
 
     private static OverlayMemory Over(PhysicalMemory below, IReadOnlyList<DumpPatch> patches)

@@ -14,6 +14,8 @@ internal sealed class MarkedMemory(PhysicalMemory below, PageSet marked) : Physi
 
     public override IReadOnlyList<PhysicalRange> Ranges => below.Ranges;
 
+    public override bool MayChange => below.MayChange;
+
     public override PageState StateOf(PhysicalAddress address) => Shown(address.Frame, below.StateOf(address));
 
     public override PageRun RunAt(PhysicalAddress address, ulong maxLength)

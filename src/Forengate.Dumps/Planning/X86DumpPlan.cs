@@ -49,7 +49,8 @@ public static class X86DumpPlan
 
         if (options.BugCheck?.Difference(system.BugCheck, static value => (uint)value) is { } difference)
             disagreements.Add(difference);
-        var comment = options.Comment ?? $"Forengate: {view.Origin.Format} {view.Origin.Target}";
+        string Comment(string? closing) => DumpPlan.CommentOf(view, options, closing);
+        var comment = Comment(null);
         var (header, fields) = X86HeaderSynthesis.Make(system, options.BugCheck, runs.Runs, first ?? new byte[X86Context.Size], first is null ? "no processor was found" : source, comment);
         var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
         foreach (var lost in patches.Patches.Except(inDump).Select(patch => patch.Reason).Distinct())
@@ -58,6 +59,7 @@ public static class X86DumpPlan
         {
             Wanted = runs.Wanted,
             Kind = DumpKind.Full,
+            CommentWith = Comment,
             Fields = fields,
             Processors = processors,
             Notes = runs.Notes,

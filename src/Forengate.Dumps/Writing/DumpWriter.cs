@@ -143,6 +143,8 @@ public static class DumpWriter
             while (!WaitAll(tasks))
                 Report(progress, tally, plan, clock);
             ct.ThrowIfCancellationRequested();
+            if ((plan.View.Memory as WatchedMemory)?.Measure() is { } smear)
+                RandomAccess.Write(file.Handle, plan.CommentBytes(smear.Brief, out var at), at);
             file.Finish();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -125,8 +125,9 @@ public static class LiveCapture
         var cpus = HmpRegisters.Parse(session.Monitor.TryHuman("info registers -a", ct));
         var memory = new LiveMemory(session.Map, session.Process, standing: false);
         var origin = Origin(target, session, []);
+        var watched = new WatchedMemory(memory);
         var end = new SessionEnd(session, memory, hold: null, standing: false);
-        return new View(memory, cpus, new Consistency(ConsistencyLevel.Smeared, "the guest ran while its memory was read"), origin, end, () => end.Complete(origin));
+        return new View(watched, cpus, new Consistency(ConsistencyLevel.Smeared, "the guest ran while its memory was read"), origin, end, () => end.Complete(origin) with { Smear = watched.Score });
     }
 
     private static View? Hold(GuestTarget target, GuestSession session, CaptureOptions options, CancellationToken ct)

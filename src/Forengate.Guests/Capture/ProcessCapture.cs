@@ -43,19 +43,18 @@ public static class ProcessCapture
             : new Consistency(ConsistencyLevel.Smeared, $"nothing stopped the process while it was read: kill -STOP {target.Id} before, and kill -CONT {target.Id} afterwards, give one instant");
         remarks.Add("QEMU was not asked: registers of vCPUs are unknown");
         var memory = new LiveMemory(map, process, still);
-        return new View(
-            memory, [], consistency,
-            new ViewOrigin
-            {
-                Target = target.ToString(),
-                Format = "process of a QEMU that is not asked",
-                Producer = "QEMU",
-                TakenAt = DateTimeOffset.UtcNow,
-                Machine = arguments.Machine,
-                GuestName = arguments.GuestName,
-                Actions = [],
-                Remarks = remarks,
-            },
-            process);
+        var watched = still ? null : new WatchedMemory(memory);
+        var origin = new ViewOrigin
+        {
+            Target = target.ToString(),
+            Format = "process of a QEMU that is not asked",
+            Producer = "QEMU",
+            TakenAt = DateTimeOffset.UtcNow,
+            Machine = arguments.Machine,
+            GuestName = arguments.GuestName,
+            Actions = [],
+            Remarks = remarks,
+        };
+        return new View(watched ?? (PhysicalMemory)memory, [], consistency, origin, process, () => origin with { Smear = watched?.Score });
     }
 }

@@ -28,7 +28,7 @@ internal sealed class LibvirtConnection : SafeHandle
             if (connection != 0)
                 return new LibvirtConnection(connection, uri);
             var failure = LibvirtCall.Failure($"no connection to libvirt at {uri}");
-            var advice = failure.Message.Contains("Permission denied", StringComparison.OrdinalIgnoreCase)
+            var advice = failure.Failure == GuestFailure.NoRights || failure.Message.Contains("Permission denied", StringComparison.OrdinalIgnoreCase)
                 ? "; run as root or as a member of the group libvirt"
                 : "; is the daemon running, and is it the right one (--connect URI)?";
             throw new GuestException(advice.Contains("root", StringComparison.Ordinal) ? GuestFailure.NoRights : failure.Failure, failure.Message + advice);
@@ -69,6 +69,15 @@ internal sealed class LibvirtConnection : SafeHandle
         {
             LibvirtNative.Free(text);
         }
+    }
+
+    /// <summary>Of the QEMU that this libvirt starts; null where it does not say.</summary>
+    public unsafe Version? HypervisorVersion()
+    {
+        using var held = new HeldHandle(this);
+        ulong version;
+        return LibvirtNative.HypervisorVersion(held.Value, &version) < 0 || version == 0
+            ? null : new Version((int)(version / 1_000_000), (int)(version / 1_000 % 1_000), (int)(version % 1_000));
     }
 
     public List<GuestInfo> List(CancellationToken ct) => LibvirtCall.Run("listing the guests", ListNow, ct);

@@ -46,7 +46,25 @@ internal sealed unsafe class LibvirtDomain : SafeHandle
             Memory = (ulong)info.Memory << 10,
             VirtualCpus = info.VirtualCpus,
             Id = id == uint.MaxValue ? null : (int)id,
+            MemoryFacts = TryDescription() is { } xml ? GuestMemoryFacts.Parse(xml) : null,
         };
+    }
+
+    /// <summary>The domain's XML, without what only a read-write connection gets (passwords); null when the domain went away meanwhile.</summary>
+    private string? TryDescription()
+    {
+        using var held = new HeldHandle(this);
+        var text = LibvirtNative.DomainDescription(held.Value, 0);
+        if (text is null)
+            return null;
+        try
+        {
+            return Marshal.PtrToStringUTF8((nint)text);
+        }
+        finally
+        {
+            LibvirtNative.Free(text);
+        }
     }
 
     public void Suspend()

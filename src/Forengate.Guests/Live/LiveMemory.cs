@@ -33,6 +33,11 @@ public sealed unsafe class LiveMemory : PhysicalMemory
 
     public override IReadOnlyList<PhysicalRange> Ranges => _map.AllRanges;
 
+    public override bool MayChange => _cache is null;
+
+    /// <summary>The guest's memory behind a view's, watched or not; null where the view is of no live guest.</summary>
+    public static LiveMemory? Behind(PhysicalMemory memory) => memory as LiveMemory ?? (memory as WatchedMemory)?.Source as LiveMemory;
+
     /// <summary>Why reads have begun to fail: the guest ended. Null as long as all is well.</summary>
     public GuestException? Failure => Volatile.Read(ref _ended) != 0 ? _process.Vanished() : null;
 

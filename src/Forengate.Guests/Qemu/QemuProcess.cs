@@ -57,13 +57,21 @@ internal sealed class QemuProcess : IDisposable
     /// <summary>Why the memory of a domain's QEMU can't be read from here; null when it can.</summary>
     internal static string? WhyNotReadable(Guid uuid)
     {
-        var id = WithArgument("-uuid", uuid.ToString("D", CultureInfo.InvariantCulture)).Cast<int?>().FirstOrDefault();
+        var id = FindByUuid(uuid);
         if (id is null)
             return "no process of this host has the guest's UUID";
         // Opening it asks the kernel for the right to trace, which reading needs (proc(5), ptrace(2): PTRACE_MODE_ATTACH_FSCREDS).
         using var memory = new Descriptor(LinuxNative.Open($"/proc/{id}/mem", LinuxNative.O_RDONLY | LinuxNative.O_CLOEXEC));
         return memory.IsInvalid
             ? string.Create(CultureInfo.InvariantCulture, $"no right to read the memory of QEMU (process {id}): {LinuxNative.Describe(Marshal.GetLastPInvokeError())}") : null;
+    }
+
+    /// <summary>The QEMU that was started with a UUID, by its command line, which everybody may read; null when none is in sight.</summary>
+    public static int? FindByUuid(Guid uuid)
+    {
+        foreach (var id in WithArgument("-uuid", uuid.ToString("D", CultureInfo.InvariantCulture)))
+            return id;
+        return null;
     }
 
     /// <summary>A process by its number alone, for a QEMU that answers no more.</summary>

@@ -129,12 +129,15 @@ internal static class SnapshotFacts
             ? "a network device on vhost-user writes guest memory past QEMU, and a snapshot would not be of one instant" : null;
     }
 
+    /// <summary>Of a guest whose RAM is a file on a disk.</summary>
+    internal const string FileObstacle = "guest RAM lies in a file on a disk, whose pages the kernel can't protect against writes; give the guest memory from memfd or anonymous memory";
+
     private static string? BackendObstacle(GuestSession session)
     {
         foreach (var backend in Backends(session))
         {
             if (backend == RamBackend.File)
-                return "guest RAM lies in a file on a disk, whose pages the kernel can't protect against writes; give the guest memory from memfd or anonymous memory";
+                return FileObstacle;
             if (backend != RamBackend.Anonymous && Environment.OSVersion.Version < s_sharedSince)
                 return $"guest RAM is shared or of huge pages, which the kernel can protect against writes from {s_sharedSince} on (this is {Environment.OSVersion.Version})";
         }
@@ -142,7 +145,7 @@ internal static class SnapshotFacts
     }
 
     /// <summary>By the kernel's rule for userfaultfd(2): the system-wide switch, or CAP_SYS_PTRACE; or the device file, for a QEMU that uses it.</summary>
-    private static string? RightsObstacle(int qemu, Version? version)
+    internal static string? RightsObstacle(int qemu, Version? version)
     {
         if (ReadWord("/proc/sys/vm/unprivileged_userfaultfd") is not "0" || HasCapability(qemu, CapSysPtrace) != false)
             return null;

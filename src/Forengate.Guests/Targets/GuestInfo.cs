@@ -33,6 +33,9 @@ public sealed record GuestInfo
     /// <summary>libvirt's running number; null for a guest that does not run.</summary>
     public required int? Id { get; init; }
 
+    /// <summary>What its memory is; null where libvirt did not say.</summary>
+    public GuestMemoryFacts? MemoryFacts { get; init; }
+
     /// <summary>What to give as TARGET.</summary>
-    public string Target => $"libvirt:{Name}";
+    public string Target { get => field ?? $"libvirt:{Name}"; init; }
 }

@@ -15,6 +15,8 @@ public sealed class OverlayMemory : PhysicalMemory
 
     public override IReadOnlyList<PhysicalRange> Ranges => _below.Ranges;
 
+    public override bool MayChange => _below.MayChange;
+
     /// <summary>Page frame numbers of the pages that were written to, ascending.</summary>
     public IReadOnlyList<ulong> PatchedFrames => _frames;
 

@@ -28,6 +28,9 @@ public abstract class PhysicalMemory : IDisposable
     /// <summary>One past the highest address of <see cref="Ranges"/>; 0 when there are none.</summary>
     public PhysicalAddress End => Ranges.Count == 0 ? default : Ranges[^1].End;
 
+    /// <summary>True where the same page may hold other bytes when it is read again: a guest that runs. What is torn is worth reading again then.</summary>
+    public virtual bool MayChange => false;
+
     /// <summary>State of the page that <paramref name="address"/> lies in.</summary>
     public abstract PageState StateOf(PhysicalAddress address);
 

@@ -18,6 +18,9 @@ public sealed record ViewOrigin
     /// <summary>How long the guest stood still for it: null where unknown or where nothing was stopped by us.</summary>
     public TimeSpan? StoodStill { get; init; }
 
+    /// <summary>Of a guest that ran while it was read: how much changed meanwhile. Known when the view is disposed; null for all other views.</summary>
+    public SmearScore? Smear { get; init; }
+
     /// <summary>What we made the hypervisor do, in order ("stop", "cont", …), for the record.</summary>
     public IReadOnlyList<string> Actions { get; init; } = [];
 

@@ -11,11 +11,17 @@ public static class DriverList
     public static Listing<Driver> Walk(WindowsSystem system, CancellationToken ct = default)
     {
         var warnings = new WarningList(system.Limits.Warnings);
-        var drivers = Walk(system, warnings, ct);
+        var (drivers, torn) = Settled(system, warnings, ct);
         if (drivers.Count == 0)
             warnings.Add($"{ListName}: no driver found{(warnings.Count == 0 ? ": the list is empty" : "")}; try --scan");
-        return new Listing<Driver>(drivers, warnings.ToList());
+        return new Listing<Driver>(drivers, warnings.ToList()) { Torn = torn };
     }
+
+    /// <summary>The list as it was at one time, where memory changes while it is read.</summary>
+    internal static (List<Driver> Items, TornReads Torn) Settled(WindowsSystem system, WarningList warnings, CancellationToken ct) =>
+        SettledWalk.Run(
+            system.Kernel, system.ModuleListHead, ListName, warnings, system.Limits.Warnings, own => Walk(system, own, ct),
+            driver => driver.Address + (ulong)system.Layouts.Driver.InLoadOrderLinks);
 
     /// <summary>Finds list entries by their shape in all of memory; ones cut out of the list and remains of unloaded drivers are among them.</summary>
     /// <param name="system">The system.</param>

@@ -29,7 +29,7 @@ internal sealed class DriverScan
     public Listing<Driver> Run(IProgress<double>? progress)
     {
         var warnings = new WarningList(_system.Limits.Warnings);
-        var listed = DriverList.Walk(_system, warnings, _ct);
+        var (listed, torn) = DriverList.Settled(_system, warnings, _ct);
         var listedAt = listed.Select(static driver => driver.Address).ToHashSet();
         var known = new Dictionary<PhysicalAddress, VirtualAddress>();
         foreach (var driver in listed)
@@ -57,6 +57,14 @@ internal sealed class DriverScan
                     found.Add(entry, driver);
             }
         }
+        if (_system.View.Memory.MayChange)
+        {
+            // What was loaded while memory was scanned is not hidden.
+            var (after, again) = DriverList.Settled(_system, warnings, _ct);
+            torn += again;
+            foreach (var driver in after.Where(driver => found.TryGetValue(driver.Address, out var seen) && !seen.IsListed))
+                found[driver.Address] = found[driver.Address] with { IsListed = true };
+        }
         if (unmapped > 0)
             warnings.Add($"scan: {unmapped} places look like a driver's list entry, but the kernel maps them nowhere (remains of an earlier boot, or another system's memory)");
         var missed = listedAt.Count(address => !found.ContainsKey(address));
@@ -64,7 +72,7 @@ internal sealed class DriverScan
             warnings.Add($"scan: {missed} listed drivers do not have the shape of an entry: look at them by the list");
         if (found.Count == 0)
             warnings.Add("scan: nothing in memory has the shape of a driver's list entry");
-        return new Listing<Driver>([.. found.Values.OrderBy(static driver => driver.Base)], warnings.ToList());
+        return new Listing<Driver>([.. found.Values.OrderBy(static driver => driver.Base)], warnings.ToList()) { Torn = torn };
     }
 
     private void Visit(PhysicalAddress start, ReadOnlySpan<byte> bytes)

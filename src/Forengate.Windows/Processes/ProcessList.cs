@@ -11,11 +11,17 @@ public static class ProcessList
     public static Listing<Process> Walk(WindowsSystem system, CancellationToken ct = default)
     {
         var warnings = new WarningList(system.Limits.Warnings);
-        var processes = Walk(system, warnings, ct);
+        var (processes, torn) = Settled(system, warnings, ct);
         if (processes.Count == 0)
             warnings.Add($"{ListName}: no process found{(warnings.Count == 0 ? ": the list is empty" : "")}; try --scan");
-        return new Listing<Process>(processes, warnings.ToList());
+        return new Listing<Process>(processes, warnings.ToList()) { Torn = torn };
     }
+
+    /// <summary>The list as it was at one time, where memory changes while it is read.</summary>
+    internal static (List<Process> Items, TornReads Torn) Settled(WindowsSystem system, WarningList warnings, CancellationToken ct) =>
+        SettledWalk.Run(
+            system.Kernel, system.ProcessListHead, ListName, warnings, system.Limits.Warnings, own => Walk(system, own, ct),
+            process => process.Address + (ulong)system.Layouts.Process.ActiveProcessLinks);
 
     /// <summary>
     /// Finds processes by the dispatcher header of <c>_KPROCESS</c> in all of memory, as the System process has it, and validates each. Ended ones and ones cut out of the

@@ -46,7 +46,7 @@ internal sealed class ProcessScan
     public Listing<Process> Run(IProgress<double>? progress)
     {
         var warnings = new WarningList(_system.Limits.Warnings);
-        var listed = ProcessList.Walk(_system, warnings, _ct);
+        var (listed, torn) = ProcessList.Settled(_system, warnings, _ct);
         PageScan.Run(_system.View.Memory, Visit, _ct, progress);
         _hits.Sort(static (left, right) => left.At.CompareTo(right.At));
 
@@ -69,6 +69,8 @@ internal sealed class ProcessScan
                 found.Add(eprocess, reader.Describe(eprocess, bytes, FoundBy.Scan, isListed));
         }
 
+        if (_system.View.Memory.MayChange)
+            torn += ListAgain(found, reader, warnings);
         if (unmapped > 0)
             warnings.Add($"scan: {unmapped} places look like a process, but the kernel maps them nowhere (remains of an earlier boot, or another system's memory)");
         var missed = listedAt.Count(address => !found.ContainsKey(address));
@@ -76,7 +78,22 @@ internal sealed class ProcessScan
             warnings.Add($"scan: {missed} listed processes do not bear the pattern ({_patternHow}): look at them by the list");
         if (found.Count == 0)
             warnings.Add($"scan: nothing in memory bears {_patternHow} and passes");
-        return new Listing<Process>([.. found.Values.OrderBy(static process => process.Id).ThenBy(static process => process.CreateTime)], warnings.ToList());
+        return new Listing<Process>([.. found.Values.OrderBy(static process => process.Id).ThenBy(static process => process.CreateTime)], warnings.ToList()) { Torn = torn };
+    }
+
+    /// <summary>
+    /// A process that came into the list while memory was scanned is not hidden, nor is one that ended meanwhile: only what is in the list neither before nor after, and lives even then, is.
+    /// </summary>
+    private TornReads ListAgain(Dictionary<VirtualAddress, Process> found, ProcessReader reader, WarningList warnings)
+    {
+        var (listed, torn) = ProcessList.Settled(_system, warnings, _ct);
+        var listedAt = listed.Select(static process => process.Address).ToHashSet();
+        foreach (var process in found.Values.Where(static process => !process.IsListed).ToArray())
+        {
+            if (reader.TryRead(process.Address, out var bytes))
+                found[process.Address] = reader.Describe(process.Address, bytes, FoundBy.Scan, listedAt.Contains(process.Address));
+        }
+        return torn;
     }
 
     private void Visit(PhysicalAddress start, ReadOnlySpan<byte> bytes)

@@ -101,11 +101,13 @@ internal static class LinkedListWalk
             links = default;
             return false;
         }
-        links = space.Levels < 4
-            ? new Links(new VirtualAddress(BinaryPrimitives.ReadUInt32LittleEndian(bytes)), new VirtualAddress(BinaryPrimitives.ReadUInt32LittleEndian(bytes[sizeof(uint)..])))
-            : From(bytes);
+        links = space.Levels < 4 ? FromNarrow(bytes) : From(bytes);
         return true;
     }
+
+    /// <summary>Of a 32-bit kernel.</summary>
+    public static Links FromNarrow(ReadOnlySpan<byte> bytes) =>
+        new(new VirtualAddress(BinaryPrimitives.ReadUInt32LittleEndian(bytes)), new VirtualAddress(BinaryPrimitives.ReadUInt32LittleEndian(bytes[sizeof(uint)..])));
 
     public static Links From(ReadOnlySpan<byte> bytes) => new(
         new VirtualAddress(BinaryPrimitives.ReadUInt64LittleEndian(bytes)),

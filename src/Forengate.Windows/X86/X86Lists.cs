@@ -17,7 +17,13 @@ public static class X86Lists
         var warnings = new WarningList(system.Limits.Warnings);
         var (kernel, layout) = (system.Kernel, system.Layout);
         var buffer = new byte[layout.ProcessLength];
-        var processes = LinkedListWalk.Follow(
+        var (processes, torn) = SettledWalk.Run(
+            kernel, system.ProcessListHead, ProcessList.ListName, warnings, system.Limits.Warnings, Walk, process => process.Address + (ulong)layout.ProcessLinks);
+        if (processes.Count == 0)
+            warnings.Add($"{ProcessList.ListName}: no process found");
+        return new Listing<Process>(processes, warnings.ToList()) { Torn = torn };
+
+        List<Process> Walk(WarningList warnings) => LinkedListWalk.Follow(
             kernel, system.ProcessListHead, system.Limits.Processes,
             (VirtualAddress at, out LinkedListWalk.Links links, out Process process) =>
             {
@@ -32,9 +38,6 @@ public static class X86Lists
                 return true;
             },
             ProcessList.ListName, warnings, ct);
-        if (processes.Count == 0)
-            warnings.Add($"{ProcessList.ListName}: no process found");
-        return new Listing<Process>(processes, warnings.ToList());
     }
 
     /// <summary>Follows <c>PsLoadedModuleList</c>.</summary>
@@ -45,7 +48,12 @@ public static class X86Lists
             return new Listing<Driver>([], [$"{ModuleListName}: neither KDBG nor the kernel's exports have it"]);
         var kernel = system.Kernel;
         var buffer = new byte[X86Layout.ModuleLength];
-        var drivers = LinkedListWalk.Follow(
+        var (drivers, torn) = SettledWalk.Run(kernel, head, ModuleListName, warnings, system.Limits.Warnings, Walk, static driver => driver.Address);
+        if (drivers.Count == 0)
+            warnings.Add($"{ModuleListName}: no driver found");
+        return new Listing<Driver>(drivers, warnings.ToList()) { Torn = torn };
+
+        List<Driver> Walk(WarningList warnings) => LinkedListWalk.Follow(
             kernel, head, system.Limits.Drivers,
             (VirtualAddress at, out LinkedListWalk.Links links, out Driver driver) =>
             {
@@ -59,9 +67,6 @@ public static class X86Lists
                 return true;
             },
             ModuleListName, warnings, ct);
-        if (drivers.Count == 0)
-            warnings.Add($"{ModuleListName}: no driver found");
-        return new Listing<Driver>(drivers, warnings.ToList());
     }
 
     private static Process Describe(X86System system, VirtualAddress eprocess, ReadOnlySpan<byte> bytes)

@@ -103,7 +103,33 @@ public sealed class LiveGuestTests
         var outcome = ForengateProgram.Run("processes", twin.Target, "--consistency", "live", "--output", "json").Done();
         Assert.Equal(twin.Truth.Processes.Count(process => process.Listed), outcome.Json.GetArrayLength());
         Assert.Contains("smeared", outcome.Errors, StringComparison.Ordinal);
+        Assert.Contains("smear low: ", outcome.Errors, StringComparison.Ordinal);
         Assert.Null(monitor.WaitFor("STOP", TimeSpan.FromMilliseconds(1)));
+    }
+
+    [Fact]
+    public void A_dump_of_a_running_guest_says_how_smeared_it_is()
+    {
+        // Where the comment lies in the header of a 64-bit dump (docs/formats/crash-dump.md).
+        const int CommentOffset = 0xFB0, CommentSize = 128;
+        using var twin = TwinGuest.Start(TwinImages.Get("--build", "19041", "--memory", "128"));
+        var folder = TwinFolders.New();
+        var dump = Path.Combine(folder, "out.dmp");
+        var outcome = ForengateProgram.Run("dump", twin.Target, dump, "--consistency", "live", "--comment", "for the vendor", "--output", "json").Done();
+        var smear = outcome.Json.GetProperty("smear");
+        Assert.Equal("low", smear.GetProperty("level").GetString());
+        Assert.True(smear.GetProperty("pagesRead").GetInt64() >= outcome.Json.GetProperty("pages").GetInt64());
+        Assert.True(smear.GetProperty("pagesCompared").GetInt64() > 1000);
+        using (var file = File.OpenRead(dump))
+        {
+            var comment = new byte[CommentSize];
+            file.Position = CommentOffset;
+            file.ReadExactly(comment);
+            var text = System.Text.Encoding.ASCII.GetString(comment).TrimEnd('\0');
+            Assert.Matches("^smear low: 0\\.\\d % of pages in [0-9.]+ m?s; for the vendor$", text);
+        }
+        ForengateProgram.Run("check", dump).Done();
+        Directory.Delete(folder, recursive: true);
     }
 
     [Fact]

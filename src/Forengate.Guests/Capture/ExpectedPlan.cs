@@ -1,0 +1,59 @@
+using System.Globalization;
+
+namespace Forengate.Guests;
+
+/// <summary>
+/// How a dump would most likely take a guest's memory, by what can be seen without asking its QEMU: libvirt's description, the process's rights, the host's free memory. What only QEMU knows (devices that can't be migrated,
+/// its true version) may still speak against it.
+/// </summary>
+public static class ExpectedPlan
+{
+    /// <summary>Null for a guest that does not run, or that we may not capture: <paramref name="access"/> says what it takes then.</summary>
+    /// <param name="guest">The guest.</param>
+    /// <param name="access">What we may do.</param>
+    /// <param name="hypervisor">Version of the QEMU that libvirt starts.</param>
+    public static CapturePlan? Of(GuestInfo guest, GuestAccess? access, Version? hypervisor)
+    {
+        ArgumentNullException.ThrowIfNull(guest);
+        if (access is not { Needs: null, ProcessId: { } pid } || guest.State is not (GuestState.Running or GuestState.Blocked or GuestState.Paused or GuestState.Crashed))
+            return null;
+        if (guest.State is GuestState.Paused or GuestState.Crashed)
+            return Plan(CaptureMode.HoldStopped, "the guest already stands still: it is read in place");
+        if (TooLittleMemory(guest) is { } little)
+            return Plan(null, little);
+        return Obstacle(guest, pid, hypervisor) is { } obstacle
+            ? Plan(CaptureMode.StopAndCopy, $"no background snapshot: {obstacle}")
+            : Plan(CaptureMode.Snapshot, "nothing seen from outside speaks against it");
+
+        CapturePlan Plan(CaptureMode? mode, string reason) => new(guest.Target, mode, $"expected, QEMU was not asked: {reason}", [], []);
+    }
+
+    private static string? Obstacle(GuestInfo guest, int pid, Version? hypervisor)
+    {
+        if (guest.MemoryFacts?.Backend == "file" && !LiesInSharedMemory(pid))
+            return SnapshotFacts.FileObstacle;
+        return SnapshotFacts.RightsObstacle(pid, hypervisor);
+    }
+
+    /// <summary>libvirt's files of guest memory may lie in a tmpfs.</summary>
+    private static bool LiesInSharedMemory(int pid)
+    {
+        try
+        {
+            return ProcessMap.Read(pid).Where(static mapping => mapping is { Shared: true, Inode: not 0 }).MaxBy(static mapping => mapping.End - mapping.Start) is { Inode: not 0 } largest
+                && SnapshotFacts.BackendOf(largest) == RamBackend.SharedMemory;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    private static string? TooLittleMemory(GuestInfo guest)
+    {
+        var need = Math.Max(guest.MemoryFacts?.Total ?? 0, guest.Memory);
+        return HostMemory.Available() is { } available && available < need + LiveCapture.Reserve
+            ? string.Create(CultureInfo.InvariantCulture, $"a copy needs {need >> 20} MiB of free host memory and {LiveCapture.Reserve >> 20} MiB more, and there are {available >> 20} MiB")
+            : null;
+    }
+}
