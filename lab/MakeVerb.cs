@@ -16,6 +16,7 @@ internal static class MakeVerb
           --seed N          same seed and options, same image (1)
           --memory MIB      128 to 8192 (512)       --low-memory MIB   RAM below the PCI hole (as QEMU's pc machine)
           --cpus N          1 to 64 (1)             --cpu-modes M      kernel, user, entry, mixed (kernel)
+          --vbs N           the last N CPUs are caught outside of Windows, in turn in the secure kernel and in the hypervisor (0)
           --processes N     1 to 5000 (40)          --threads N        most a process has (4)
           --drivers N       2 to 200 (60)           --kva on|off       (on)       --kdbg plain|encoded (encoded)
           --hidden N        processes unlinked (1)  --hidden-drivers N (1)        --exited N (2)       --spare N (4)
@@ -96,6 +97,7 @@ internal static class MakeVerb
                 "kernel" => CpuModes.Kernel, "user" => CpuModes.User, "entry" => CpuModes.Entry, "mixed" => CpuModes.Mixed, _ => throw Refuse(name, value),
             },
         },
+        "--vbs" => options with { OutsideCpus = (int)Number(name, value) },
         "--processes" => options with { Processes = (int)Number(name, value) },
         "--threads" => options with { Threads = (int)Number(name, value) },
         "--drivers" => options with { Drivers = (int)Number(name, value) },

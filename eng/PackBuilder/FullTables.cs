@@ -6,6 +6,12 @@ namespace Forengate.PackBuilder;
 /// <summary>Kernels whose types and symbols are known, by PDB GUID and age: they become profiles.</summary>
 internal static class FullTables
 {
+    /// <summary>
+    /// Two kernels that their source calls 18326 are of 18362, with two digits swapped: revisions 535 and 778 are 18362's (System Informer's list has them), their central types are those of 18362.476 and .592,
+    /// between which the former lies, and no globals differ by more than 0x60 from those. There was no build 18326 with such revisions.
+    /// </summary>
+    private const string Misprint = "10.0.18326.", Meant = "10.0.18362.";
+
     /// <summary>Adds all of an archive.</summary>
     /// <param name="writer">The pack to be.</param>
     /// <param name="archive">"ntkrnlmp.pdb/GUID-AGE.json" files.</param>
@@ -15,7 +21,7 @@ internal static class FullTables
     {
         var versions = File.ReadLines(kernels).Skip(1)
             .Select(line => line.Split(','))
-            .ToDictionary(cells => cells[2], cells => Version.Parse(cells[0]), StringComparer.OrdinalIgnoreCase);
+            .ToDictionary(cells => cells[2], cells => Version.Parse(cells[0].Replace(Misprint, Meant, StringComparison.Ordinal)), StringComparer.OrdinalIgnoreCase);
         var count = 0;
         TableArchive.Read(archive, (name, content) =>
         {
@@ -31,5 +37,18 @@ internal static class FullTables
             count++;
         });
         return count;
+    }
+
+    /// <summary>Adds all kernels of a pack that was made from such tables.</summary>
+    /// <returns>How many there were.</returns>
+    public static int AddTo(PackWriter writer, ProfilePack pack)
+    {
+        for (var i = 0; i < pack.Count; i++)
+        {
+            var profile = pack[i];
+            if (!writer.Add(profile.CodeView.Guid, profile.CodeView.Age, profile.Version, profile.SizeOf, profile.Field, profile.RvaOf))
+                throw new InvalidDataException($"{profile.CodeView.Key} occurs twice");
+        }
+        return pack.Count;
     }
 }

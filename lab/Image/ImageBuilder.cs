@@ -98,6 +98,12 @@ internal sealed class ImageBuilder
         var cpus = new CpuStart[_options.CpuCount];
         for (var i = 0; i < cpus.Length; i++)
             cpus[i] = processorBuilder.Fill(processors[i], running[i].Process, running[i].Thread, idle.Threads[i], code);
+        var worlds = new Dictionary<CpuMode, OutsideWorld>();
+        for (var i = 0; i < cpus.Length; i++)
+        {
+            if (_options.OutsideOf(i) is { } place)
+                cpus[i] = (worlds.TryGetValue(place, out var world) ? world : worlds[place] = OutsideWorld.Build(place, _tables, _system, _random)).Catch(cpus[i]);
+        }
         // The IDT's halting loops must not lie over the guest's code: it is stored last.
         PlaceCode(addresses, code, running);
         var kdbg = Kdbg.Write(_tables, _system, kernel, _layout, _random, _options.KdbgEncoded);
@@ -172,7 +178,7 @@ internal sealed class ImageBuilder
         var assigned = new (TwinProcess, TwinThread)[_options.CpuCount];
         for (var cpu = 0; cpu < assigned.Length; cpu++)
         {
-            var mode = _options.ModeOf(cpu);
+            var mode = _options.OutsideOf(cpu) is null ? _options.ModeOf(cpu) : CpuMode.Kernel;
             // A CPU in the kernel is idle, or every third of them in the middle of some process's call.
             if (mode == CpuMode.Kernel && (cpu % 3 != 1 || hosts.Length == 0))
             {

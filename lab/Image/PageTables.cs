@@ -29,6 +29,13 @@ internal sealed class PageTables(PhysicalAllocator memory, int levels)
     /// <summary>Makes sure that the top-level entry for an address exists, so that every process made later shares what lies under it.</summary>
     public void Reserve(ulong root, ulong va) => Slot(root, va, levels - 2);
 
+    /// <summary>First address under a top-level slot, sign-extended as the processor demands.</summary>
+    public ulong AddressOf(int slot)
+    {
+        var above = 64 - 12 - 9 * levels;
+        return (ulong)((long)((ulong)slot << (12 + 9 * (levels - 1) + above)) >> above);
+    }
+
     public static int Index(ulong va, int level) => (int)(va >> (12 + 9 * level)) & 0x1FF;
 
     public bool TryTranslate(ulong root, ulong va, out ulong pa) => TryTranslate(root, va, out pa, out _);

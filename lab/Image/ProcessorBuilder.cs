@@ -47,7 +47,7 @@ internal sealed class ProcessorBuilder(ProcessParts parts, TwinOptions options)
     /// <summary>Fills a processor in, once the thread it runs is known.</summary>
     public CpuStart Fill(ProcessorBlock at, TwinProcess process, TwinThread thread, TwinThread idle, GuestCodeImage code)
     {
-        var mode = options.ModeOf(at.Number);
+        var mode = options.OutsideOf(at.Number) is null ? options.ModeOf(at.Number) : CpuMode.Kernel;
         var shadow = options.KvaShadow;
         var systemCall = parts.Kernel.AddressOf(shadow ? "KiSystemCall64Shadow" : "KiSystemCall64");
         var systemCall32 = parts.Kernel.AddressOf(shadow ? "KiSystemCall32Shadow" : "KiSystemCall32");

@@ -27,6 +27,8 @@ internal sealed record TwinOptions
     public ulong LowSize { get; init; }
     public int CpuCount { get; init; } = 1;
     public CpuModes CpuModes { get; init; }
+    /// <summary>The last so many CPUs are caught outside of Windows, as with virtualization-based security: by turns in the secure kernel and in the hypervisor.</summary>
+    public int OutsideCpus { get; init; }
     /// <summary>Processes in PsActiveProcessHead, System and the exited ones still listed included: 1 to 5,000.</summary>
     public int Processes { get; init; } = 40;
     /// <summary>Most threads a process has.</summary>
@@ -78,12 +80,16 @@ internal sealed record TwinOptions
         _ => CpuMode.Kernel,
     };
 
+    /// <summary>Where outside of Windows a CPU is caught; null for those that are within.</summary>
+    public CpuMode? OutsideOf(int cpu) => cpu < CpuCount - OutsideCpus ? null : cpu % 2 == 0 ? CpuMode.SecureKernel : CpuMode.Hypervisor;
+
     public void Check()
     {
         Require(MemorySize is >= 128 * MiB and <= 8192 * MiB && MemorySize % (2 * MiB) == 0, "memory must be 128 to 8192 MiB, an even number");
         Require(EffectiveLowSize >= 64 * MiB && EffectiveLowSize <= 0xE000_0000 && EffectiveLowSize % (2 * MiB) == 0, "memory below the hole must be 64 to 3584 MiB, an even number");
         Require(Levels is 4 or 5, "4 or 5 levels of page tables");
         Require(CpuCount is >= 1 and <= 64, "1 to 64 CPUs");
+        Require(OutsideCpus >= 0 && OutsideCpus <= CpuCount, "as many CPUs outside of Windows as there are, at most");
         Require(Processes is >= 1 and <= 5000, "1 to 5000 processes");
         Require(Threads is >= 1 and <= 64, "1 to 64 threads a process");
         Require(Drivers is >= 2 and <= 200, "2 to 200 drivers");

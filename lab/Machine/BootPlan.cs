@@ -11,6 +11,12 @@ public enum CpuMode
 
     /// <summary>Ring 0 just behind the system-call entry, before SWAPGS: GS base still the TEB, kernel GS base the KPCR; with KVA shadow still on the user page tables.</summary>
     Entry,
+
+    /// <summary>Ring 0 of the secure kernel beside Windows: tables, descriptor tables, GS and system-call entry of its own.</summary>
+    SecureKernel,
+
+    /// <summary>The hypervisor below Windows: tables, descriptor tables and GS of its own, Windows' kernel GS base and system-call entry still loaded.</summary>
+    Hypervisor,
 }
 
 /// <summary>Everything one vCPU must hold when it leaves the boot ROM. Values are what Windows itself would have loaded.</summary>
@@ -38,6 +44,8 @@ public sealed record CpuStart
     public required ulong CStar { get; init; }
     public required ulong SfMask { get; init; }
     public required ulong Rip { get; init; }
+    /// <summary>Where the boot ROM leaves through, for CPUs outside of Windows: code that loads CR3 from RAX and jumps to R9. 0 for the guest code's own.</summary>
+    public ulong Leave { get; init; }
     public required ulong Rsp { get; init; }
     public required ulong Rflags { get; init; }
     public required ushort Cs { get; init; }

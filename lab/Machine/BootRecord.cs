@@ -61,7 +61,7 @@ internal static class BootRecord
         const ulong userFlags = 0x246;
         U64(record, Rcx, user ? cpu.Rip : code.UserModeStart);
         U64(record, R11, user ? cpu.Rflags | AlwaysOne : userFlags);
-        U64(record, Leave, user ? code.LeaveForRing3 : code.LeaveForRing0);
+        U64(record, Leave, cpu.Leave != 0 ? cpu.Leave : user ? code.LeaveForRing3 : code.LeaveForRing0);
         U64(record, R12, cpu.R12);
         U64(record, R12 + 8, cpu.R13);
         U64(record, R12 + 16, cpu.R14);

@@ -345,6 +345,17 @@ public static class BootRom
             var entry = BinaryPrimitives.ReadUInt64LittleEndian(kernel[(i * 8)..]);
             BinaryPrimitives.WriteUInt64LittleEndian(top[(i * 8)..], (entry & 1) != 0 ? entry | 0x20 : 0);
         }
+        // CPUs outside of Windows get their descriptor tables from there, so that the ROM has to see these, too.
+        foreach (var cpu in plan.Cpus.Where(cpu => cpu.Leave != 0))
+        {
+            var outside = BootPlanCheck.PageTable(plan, cpu.Cr3);
+            for (var i = kernelHalf; i < 512; i++)
+            {
+                var entry = BinaryPrimitives.ReadUInt64LittleEndian(outside[(i * 8)..]);
+                if ((entry & 1) != 0 && BinaryPrimitives.ReadUInt64LittleEndian(top[(i * 8)..]) == 0)
+                    BinaryPrimitives.WriteUInt64LittleEndian(top[(i * 8)..], entry | 0x20);
+            }
+        }
         var pml4 = top;
         if (BootPlanCheck.HasFiveLevels(plan))
         {

@@ -39,6 +39,7 @@ public sealed partial record CpuRegisters(int Index, IReadOnlyDictionary<string,
         {
             CpuMode.Kernel => (code.KernelModeStart, code.KernelLoop.Length),
             CpuMode.User => (code.UserModeStart, code.UserLoop.Length),
+            CpuMode.SecureKernel or CpuMode.Hypervisor => (cpu.Rip, GuestCode.BlobSize),
             _ => (code.EntryModeStart, code.EntryBody.Length),
         };
         return this["CR3"] == (cpu.Cr3 & ~(1UL << 63)) && this["RIP"] - start < (ulong)length && this["CPL"] == (cpu.Mode == CpuMode.User ? 3u : 0u);

@@ -56,6 +56,22 @@ public static class GuestCode
         };
     }
 
+    /// <summary>
+    /// For CPUs that are caught outside of Windows: at <paramref name="address"/> the way out of the boot ROM, then a loop that touches no memory. Commands are not served there.
+    /// </summary>
+    public static (byte[] Code, ulong Start) AssembleOutside(ulong address)
+    {
+        var a = new Assembler(64);
+        var start = a.CreateLabel();
+        a.mov(cr3, rax);
+        a.jmp(r9);
+        a.Label(ref start);
+        Spin(a);
+        a.jmp(start);
+        var result = Assemble(a, address, BlobSize, "loop outside", out var code);
+        return (code, result.GetLabelRIP(start));
+    }
+
     private static (byte[] Code, ulong Serve) KernelLoop(GuestCodeAddresses at)
     {
         var a = new Assembler(64);

@@ -97,7 +97,9 @@ public sealed class TwinMachine : IDisposable
     public void WaitUntilReady(BootPlan plan, TimeSpan timeout)
     {
         var watch = Stopwatch.StartNew();
-        Talk("P", "TWIN", timeout);
+        // CPU 0 serves the line, unless it stands outside of Windows.
+        if (plan.Cpus[0].Leave == 0)
+            Talk("P", "TWIN", timeout);
         var code = GuestCode.Assemble(plan.Code);
         var missing = plan.Cpus.ToDictionary(c => c.Index);
         using var monitor = OpenMonitor();

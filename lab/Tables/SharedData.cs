@@ -11,6 +11,9 @@ namespace Forengate.Lab.Tables;
 /// </summary>
 internal sealed class SharedData
 {
+    /// <summary>The list swaps two digits of the build of 18362.535 and .778: there is no 18326 with such revisions, and the types are those of 18362.</summary>
+    private const string Misprint = "10.0.18326.", Meant = "10.0.18362.";
+
     private const string Variable = "FORENGATE_KERNEL_DATA";
     private readonly string _folder;
 
@@ -40,7 +43,7 @@ internal sealed class SharedData
             var words = line.Split(',');
             if (words.Length < 3 || words[2].Split('-') is not [var guid, var age])
                 continue;
-            builds.Add(new KernelBuild(words[0], guid, uint.Parse(age, NumberStyles.None, CultureInfo.InvariantCulture), 0, 0));
+            builds.Add(new KernelBuild(words[0].Replace(Misprint, Meant, StringComparison.Ordinal), guid, uint.Parse(age, NumberStyles.None, CultureInfo.InvariantCulture), 0, 0));
         }
         return builds;
     }

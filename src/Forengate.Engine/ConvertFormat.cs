@@ -27,11 +27,16 @@ public sealed record ConvertFormat
     [
         .. ImageWriters.All.Select(writer => new ConvertFormat { Name = writer.Name, Extensions = writer.Extensions, Writer = writer }),
         new ConvertFormat { Name = "dmp", Extensions = [".dmp"], Dump = new DumpOptions() },
-        new ConvertFormat { Name = "dmp-bitmap", Extensions = [], Dump = new DumpOptions { Kind = DumpKind.Bitmap } },
+        .. new[] { DumpKind.Bitmap, DumpKind.Active, DumpKind.Kernel, DumpKind.Small }.Select(kind => new ConvertFormat
+        {
+            Name = $"dmp-{kind.ToString().ToLowerInvariant()}", Extensions = [], Dump = new DumpOptions { Kind = kind },
+        }),
     ];
 
-    /// <summary>The format of a name; null when there is none.</summary>
-    public static ConvertFormat? ByName(string name) => All.FirstOrDefault(format => format.Name.Equals(name, StringComparison.OrdinalIgnoreCase));
+    /// <summary>The format of a name; null when there is none. Kinds of dumps are taken as <c>dump --type</c> calls them, too.</summary>
+    public static ConvertFormat? ByName(string name) =>
+        All.FirstOrDefault(format => format.Name.Equals(name, StringComparison.OrdinalIgnoreCase))
+        ?? All.FirstOrDefault(format => format.Dump is { } dump && $"{dump.Kind}".Equals(name, StringComparison.OrdinalIgnoreCase));
 
     /// <summary>The format that a file's ending stands for; null when it stands for none. The first that claims an ending has it.</summary>
     public static ConvertFormat? ByExtension(string path) =>

@@ -64,9 +64,9 @@ public static class ConvertJob
         if (view.Cpus.Count != 0 || !view.Origin.KeepsRegistersInMemory)
             return view;
         using var profiles = KnownProfiles.Of(options, cancellation);
-        if (WindowsSystem.Find(view, profiles.Store, cancellation).System is not { } system)
-            return view;
-        return Examination.SavedCpus(system) is { Count: > 0 } cpus ? new View(view.Memory, cpus, view.Consistency, view.Origin) : view;
+        var found = WindowsSystem.Find(view, profiles.Store, cancellation);
+        var saved = found.System is { } system ? Examination.SavedCpus(system) : found.X86 is { } x86 ? X86SavedRegisters.Of(x86) : [];
+        return saved is { Count: > 0 } cpus ? new View(view.Memory, cpus, view.Consistency, view.Origin) : view;
     }
 
     private static ImageWriteResult Write(View view, string output, IImageWriter writer, IProgress<JobProgress>? progress, CancellationToken cancellation)
@@ -111,7 +111,7 @@ public static class ConvertJob
         var incomplete = new List<string>([.. view.Origin.Damage, .. result.Plan.Gaps, .. dump.Examination.Inconsistencies]);
         if (result.MissingPages != 0)
         {
-            incomplete.Add($"{result.MissingPages} pages had no bytes and are {(result.Plan.Kind == DumpKind.Bitmap ? "left out of" : "zeros in")} the dump: "
+            incomplete.Add($"{result.MissingPages} pages had no bytes and are {(result.Plan.Kind == DumpKind.Full ? "zeros in" : "left out of")} the dump: "
                 + string.Join(", ", result.MissingRanges.Take(RangesNamed)) + (result.MissingRanges.Count > RangesNamed ? ", …" : ""));
         }
         return new ConvertOutcome
@@ -124,7 +124,7 @@ public static class ConvertJob
             Pages = result.Pages,
             ZeroPages = result.ZeroPages,
             Missing = result.MissingRanges,
-            Lost = [],
+            Lost = result.Plan.LeftOut.Count == 0 ? [] : [$"{string.Join(", ", result.Plan.LeftOut.Select(left => $"{left.Pages} {left.What} pages"))}, which dumps of this kind leave out"],
             Incomplete = incomplete,
             Duration = result.Duration,
         };

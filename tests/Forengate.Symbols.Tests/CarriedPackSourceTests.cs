@@ -18,7 +18,7 @@ public sealed class CarriedPackSourceTests
             var builder = Path.Combine(
                 Path.GetDirectoryName(Path.GetDirectoryName(AppContext.BaseDirectory.TrimEnd('/')))!, "Forengate.PackBuilder",
                 Path.GetFileName(AppContext.BaseDirectory.TrimEnd('/')), "Forengate.PackBuilder.dll");
-            using var process = Process.Start(new ProcessStartInfo("dotnet", ["exec", builder, tables, kernels, layouts, Checkout.PathOf("eng/PackBuilder/published.txt"), made]) { RedirectStandardOutput = true })!;
+            using var process = Process.Start(new ProcessStartInfo("dotnet", ["exec", builder, tables, kernels, layouts, Checkout.PathOf("eng/PackBuilder/published.txt"), Checkout.PathOf("eng/PackBuilder/more.pack"), made]) { RedirectStandardOutput = true })!;
             var said = process.StandardOutput.ReadToEnd();
             process.WaitForExit();
             Assert.True(process.ExitCode == 0, said);

@@ -78,13 +78,13 @@ public sealed class VersionLayoutTests
     [Fact]
     public void Layouts_by_version_are_no_profiles_and_no_offsets_to_search_by()
     {
-        Assert.Equal(181, ProfileStore.Carried.Profiles.Count());
+        Assert.Equal(213, ProfileStore.Carried.Profiles.Count());
         // 32-bit kernels keep the table at 18h: a search of x64 memory must not try that.
         Assert.Contains(Carried(), layout => layout.OffsetOf(KernelField.KPROCESS_DirectoryTableBase) == 0x18);
         Assert.Equal([0x28], ProfileStore.Carried.OffsetsOf(KernelField.KPROCESS_DirectoryTableBase));
         var none = ProfileStore.Carried.WhereLayouts(layout => layout.Version.Build != 22631);
         Assert.DoesNotContain(none.Layouts, layout => layout.Version.Build == 22631);
-        Assert.Equal(181, none.Profiles.Count());
+        Assert.Equal(213, none.Profiles.Count());
     }
 
     [Fact]

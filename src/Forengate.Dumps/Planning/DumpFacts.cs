@@ -22,6 +22,9 @@ internal sealed record DumpFacts
     /// <summary>Windows' own number of processors, by Windows' number.</summary>
     public required IReadOnlyList<Processor> Processors { get; init; }
 
+    /// <summary>vCPUs that stand outside of Windows, by their index.</summary>
+    public IReadOnlySet<int> OutsideCpus { get; init; } = new HashSet<int>();
+
     public SharedUserData? Shared { get; init; }
 
     public BugCheckData? BugCheck { get; init; }
@@ -49,6 +52,7 @@ internal sealed record DumpFacts
         PsLoadedModuleList = system.ModuleListHead,
         PsActiveProcessHead = system.ProcessListHead,
         Processors = system.Processors,
+        OutsideCpus = system.OutsideCpus,
         Shared = system.SharedData,
         BugCheck = system.BugCheck,
         MemoryBlock = system.PhysicalMemoryBlock,

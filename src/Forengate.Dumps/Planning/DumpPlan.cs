@@ -220,6 +220,6 @@ public sealed class DumpPlan
             disagreements.Add($"the hypervisor has {vcpus} vCPUs, Windows runs {processors} processors: the header has Windows' number");
         var matched = facts.Processors.Select(processor => processor.Cpu?.Index).ToHashSet();
         foreach (var cpu in facts.View.Cpus.Where(cpu => !matched.Contains(cpu.Index)).Take(8))
-            disagreements.Add($"vCPU {cpu.Index} is no processor of Windows by its GS bases: its registers are not in the dump");
+            disagreements.Add($"vCPU {cpu.Index} {(facts.OutsideCpus.Contains(cpu.Index) ? "stands outside of Windows, in the hypervisor or the secure kernel" : "is no processor of Windows by its GS bases")}: its registers are not in the dump");
     }
 }

@@ -10,6 +10,7 @@ internal sealed class IsfReader(SymbolLimits limits, bool stopAtIdentity)
 {
     private readonly Dictionary<string, TypeReference> _bases = new(StringComparer.Ordinal);
     private int _depth;
+    private int _entries;
 
     public Dictionary<string, TypeLayout> Types { get; } = new(StringComparer.Ordinal);
 
@@ -50,6 +51,10 @@ internal sealed class IsfReader(SymbolLimits limits, bool stopAtIdentity)
                 json.SkipNext();
         }
     }
+
+    /// <summary>Counts what is kept, so that memory stays bounded whatever a file names.</summary>
+    private string Keep(string name) =>
+        ++_entries <= limits.MaxJsonEntries ? name : throw new SymbolFormatException($"it names more than {limits.MaxJsonEntries} types, fields and symbols");
 
     private void ReadMetadata(ref JsonCursor json)
     {
@@ -116,7 +121,7 @@ internal sealed class IsfReader(SymbolLimits limits, bool stopAtIdentity)
     {
         while (json.NextMember())
         {
-            var (name, size) = (json.Text(), 0L);
+            var (name, size) = (Keep(json.Text()), 0L);
             while (json.NextMember())
             {
                 if (json.Is("size"u8))
@@ -135,7 +140,7 @@ internal sealed class IsfReader(SymbolLimits limits, bool stopAtIdentity)
     {
         while (json.NextMember())
         {
-            var (name, size, kept, constants) = (json.Text(), 0L, "", new List<EnumConstant>());
+            var (name, size, kept, constants) = (Keep(json.Text()), 0L, "", new List<EnumConstant>());
             while (json.NextMember())
             {
                 if (json.Is("size"u8))
@@ -145,7 +150,7 @@ internal sealed class IsfReader(SymbolLimits limits, bool stopAtIdentity)
                 else if (json.Is("constants"u8))
                 {
                     while (json.NextMember())
-                        constants.Add(new EnumConstant(json.Text(), json.NextNumber()));
+                        constants.Add(new EnumConstant(Keep(json.Text()), json.NextNumber()));
                 }
                 else
                     json.SkipNext();
@@ -158,7 +163,7 @@ internal sealed class IsfReader(SymbolLimits limits, bool stopAtIdentity)
     {
         while (json.NextMember())
         {
-            var (name, size, kind, fields) = (json.Text(), 0L, TypeKind.Struct, new List<TypeField>());
+            var (name, size, kind, fields) = (Keep(json.Text()), 0L, TypeKind.Struct, new List<TypeField>());
             while (json.NextMember())
             {
                 if (json.Is("size"u8))
@@ -179,7 +184,7 @@ internal sealed class IsfReader(SymbolLimits limits, bool stopAtIdentity)
 
     private TypeField ReadField(ref JsonCursor json)
     {
-        var (name, offset, isAnonymous, type) = (json.Text(), 0L, false, new FieldType(TypeReference.Unknown, 0, 0));
+        var (name, offset, isAnonymous, type) = (Keep(json.Text()), 0L, false, new FieldType(TypeReference.Unknown, 0, 0));
         while (json.NextMember())
         {
             if (json.Is("offset"u8))
@@ -240,7 +245,7 @@ internal sealed class IsfReader(SymbolLimits limits, bool stopAtIdentity)
     {
         while (json.NextMember())
         {
-            var (name, address) = (json.Text(), -1L);
+            var (name, address) = (Keep(json.Text()), -1L);
             while (json.NextMember())
             {
                 if (json.Is("address"u8))

@@ -1,4 +1,6 @@
 using System.Net;
+using System.Security.Authentication;
+using System.Security.Cryptography.X509Certificates;
 
 namespace Forengate.Symbols;
 
@@ -26,6 +28,11 @@ internal sealed class SymbolDownload : IDisposable
             UseProxy = options.Proxy != "none",
             Proxy = options.Proxy is null or "none" ? null : ProxyOf(options.Proxy),
         };
+        if (options.Authorities is { } authorities)
+        {
+            handler.SslOptions.CertificateChainPolicy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+            handler.SslOptions.CertificateChainPolicy.CustomTrustStore.AddRange(authorities);
+        }
         _client = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
         _client.DefaultRequestHeaders.TryAddWithoutValidation("User-Agent", Agent);
     }
@@ -42,6 +49,10 @@ internal sealed class SymbolDownload : IDisposable
         try
         {
             return GetAsync(address, path, deadline.Token).GetAwaiter().GetResult();
+        }
+        catch (HttpRequestException failure) when (failure.InnerException is AuthenticationException)
+        {
+            throw new IOException($"{Shown(address)}: not asked, since its certificate is not trusted on this host (a site's own authority: add it to the system's, or name its file in SSL_CERT_FILE): {failure.InnerException.Message.Split('\n')[0]}", failure);
         }
         catch (HttpRequestException failure)
         {

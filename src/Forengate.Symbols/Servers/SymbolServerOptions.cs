@@ -1,3 +1,5 @@
+using System.Security.Cryptography.X509Certificates;
+
 namespace Forengate.Symbols;
 
 /// <summary>What a symbol server may take and give.</summary>
@@ -20,6 +22,9 @@ public sealed record SymbolServerOptions
 
     /// <summary>"http://proxy:3128", or "none"; null for what the variables http_proxy, https_proxy, all_proxy and no_proxy say.</summary>
     public string? Proxy { get; init; }
+
+    /// <summary>The only certificates that vouch for servers; null for the system's.</summary>
+    internal X509Certificate2Collection? Authorities { get; init; }
 
     /// <summary>Where downloads lie until they are used, where no cache is named.</summary>
     public string? DownloadFolder { get; init; }

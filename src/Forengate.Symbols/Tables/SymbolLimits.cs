@@ -29,6 +29,9 @@ public sealed record SymbolLimits
     /// <summary>Bytes of one name or number in an ISF file.</summary>
     public int MaxJsonToken { get; init; } = 1 << 20;
 
+    /// <summary>Types, fields, constants and symbols of an ISF file together: a kernel's has some 100,000, and packed a file of a few KiB could name millions.</summary>
+    public int MaxJsonEntries { get; init; } = 1 << 20;
+
     /// <summary>Files that are looked at in a folder of symbols.</summary>
     public int MaxFiles { get; init; } = 20_000;
 

@@ -32,6 +32,20 @@ public static class X86SavedRegisters
         return known ? cpu : null;
     }
 
+    /// <summary>Registers that the memory of a 32-bit system keeps of its processors, by Windows' numbers; without those of which it holds none.</summary>
+    public static IReadOnlyList<CpuState> Of(X86System system)
+    {
+        var cpus = new List<CpuState>();
+        Span<byte> context = stackalloc byte[C.Size], special = stackalloc byte[S.Size];
+        foreach (var processor in system.Processors)
+        {
+            var (got, more) = (system.Kernel.Read(processor.Context, context), system.Kernel.Read(processor.SpecialRegisters, special));
+            if (Read(processor.Number, "the CONTEXT and KSPECIAL_REGISTERS that the dump's memory keeps", context[..got], special[..more]) is { } cpu)
+                cpus.Add(cpu);
+        }
+        return cpus;
+    }
+
     private static bool Has(X86ContextFlags flags, X86ContextFlags group) => (flags & group) == group;
 
     private static CpuState WithContext(CpuState cpu, ReadOnlySpan<byte> c, X86ContextFlags flags)

@@ -31,6 +31,7 @@ internal sealed class KernelOpening
     private readonly KernelLayouts _layouts;
     private readonly WindowsLimits _limits;
     private readonly CancellationToken _ct;
+    private IReadOnlySet<int> _outside = new HashSet<int>();
     private readonly List<Fact> _facts = [];
 
     private KernelOpening(View view, KernelCandidate candidate, KernelProfile profile, DeducedKernel? deduced, KernelLayouts layouts, WindowsLimits limits, CancellationToken ct)
@@ -131,6 +132,7 @@ internal sealed class KernelOpening
             Kdbg = kdbg,
             Processors = processors,
             UnmatchedCpus = unmatched,
+            OutsideCpus = _outside,
             SharedData = shared,
             PhysicalMemoryBlock = block,
             BugCheck = bugCheck,
@@ -322,6 +324,7 @@ internal sealed class KernelOpening
                 $"no processor: GS base {Show(cpu.Gs?.Base)} and KERNEL_GS_BASE {Show(cpu.KernelGsBase)} are no KPCR of KiProcessorBlock"));
         }
         unmatched = left;
+        _outside = foreign.Select(one => one.Cpu.Index).ToHashSet();
         return processors;
     }
 

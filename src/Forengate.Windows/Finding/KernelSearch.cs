@@ -29,14 +29,14 @@ internal sealed class KernelSearch(View view, ProfileStore profiles, WindowsLimi
         if (view.Origin.Architecture == GuestArchitecture.Arm64)
             return new WindowsSearch(null, [], "ARM64 Windows: only the kernels of x64 and x86 are read so far, so nothing was looked for in this memory");
         if (view.Origin.Architecture == GuestArchitecture.X86 || (view.Cpus.Count > 0 && view.Cpus.All(static cpu => cpu.PagingLevels is 2 or 3)))
-            return new X86Search(view, limits, ct).Run();
+            return new X86Search(view, profiles, limits, ct).Run();
 
         // A kernel that the CPUs run is the one that counts, with a profile or without: others in memory would be remains.
         if (ByRegisters() || (_withoutProfile is null && (ByLowStub() || BySearch())))
             return new WindowsSearch(_best!.Value.System, _best.Value.System.KernelFacts, null);
         if (_withoutProfile is not null || !MayBe32Bit)
             return Failure();
-        var search = new X86Search(view, limits, ct).Run();
+        var search = new X86Search(view, profiles, limits, ct).Run();
         return search.X86 is not null ? search : Failure(search);
     }
 

@@ -41,6 +41,9 @@ public sealed class WindowsSystem
     /// <summary>CPUs of the view that are no processor's.</summary>
     public required IReadOnlyList<CpuState> UnmatchedCpus { get; init; }
 
+    /// <summary>Of them, those that are proved to stand outside of Windows (virtualization-based security), by <see cref="CpuState.Index"/>.</summary>
+    public required IReadOnlySet<int> OutsideCpus { get; init; }
+
     public required SharedUserData? SharedData { get; init; }
 
     /// <summary>The runs of <c>MmPhysicalMemoryBlock</c>: memory as Windows was given it at boot.</summary>

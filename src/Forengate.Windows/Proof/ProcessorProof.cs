@@ -26,8 +26,10 @@ internal static class ProcessorProof
 
         // The CPUs' own registers, where the view has them.
         var matched = processors.Where(static p => p.Cpu is not null).ToList();
+        // Those that stand in the hypervisor or the secure kernel prove nothing of Windows.
+        var within = system.View.Cpus.Count(cpu => !system.OutsideCpus.Contains(cpu.Index));
         sheet.Check(
-            "CPUs are processors by their GS bases", system.View.Cpus.Count == 0 ? null : matched.Count > 0 || processors.Count == 0, $"{matched.Count} of {system.View.Cpus.Count} CPUs");
+            "CPUs are processors by their GS bases", within == 0 ? null : matched.Count > 0 || processors.Count == 0, $"{matched.Count} of {within} CPUs{(within == system.View.Cpus.Count ? "" : " in Windows")}");
         sheet.All("CPUs' GDT and IDT are their KPCR's", matched.Count(p => HasTables(kernel, p)), matched.Count(static p => p.Cpu is { Gdtr: not null, Idtr: not null }), "CPUs");
         var tables = processes.SelectMany(static process => (ulong[])[process.DirectoryTableBase, process.UserDirectoryTableBase ?? 0]).Where(static table => table != 0).ToHashSet();
         tables.Add(system.SystemDirectoryTableBase);

@@ -29,11 +29,11 @@ internal sealed record SmallDumpLayout
     /// <param name="header">Of the dump.</param>
     /// <param name="kdbg">Of the dump; of 32-bit Windows it may be empty or too old to say anything.</param>
     /// <param name="available">Bytes of the EPROCESS that the dump has.</param>
-    /// <param name="profiles">Known kernels of 64-bit Windows.</param>
+    /// <param name="profiles">Known kernels.</param>
     public static SmallDumpLayout? Of(TriageHeader header, ReadOnlySpan<byte> kdbg, int available, ProfileStore profiles)
     {
         if (!header.Is64Bit)
-            return X86SmallDumpLayout.Of(header.Build, kdbg) is { } narrow && narrow.Size <= available ? narrow.Common : null;
+            return X86Layouts.Of(profiles, header.Build, kdbg) is { } narrow && narrow.ProcessSize <= available ? Of(narrow) : null;
         foreach (var profile in profiles.Profiles)
         {
             if (profile.Version.Build == header.Build && profile.SizeOf(KernelStruct.EPROCESS) == SmallDumpReader.Word(kdbg, K.SizeEProcess)
@@ -57,5 +57,17 @@ internal sealed record SmallDumpLayout
         WoW64Process = process.WoW64Process,
         Length = process.Length,
         ThreadId = profile.OffsetOf(KernelField.ETHREAD_Cid_UniqueThread),
+    };
+
+    private static SmallDumpLayout Of(X86Layout layout) => new()
+    {
+        Name = $"build {layout.Build} (32 bits)",
+        ProcessId = layout.ProcessId,
+        ImageFileName = layout.ImageFileName,
+        CreateTime = layout.CreateTime,
+        ExitTime = layout.ExitTime,
+        ActiveThreads = layout.ActiveThreads,
+        Length = layout.ProcessSize,
+        ThreadId = layout.ThreadId,
     };
 }

@@ -17,7 +17,7 @@ public static class SmallDumpReader
     public static SmallDump Read(TriageDump dump, ProfileStore profiles)
     {
         var header = dump.Header;
-        var of = new SmallDumpStructures(dump);
+        var of = new SmallDumpStructures(dump, profiles);
         var context = dump.ContextRecord;
         var index = of.Number ?? 0;
         const string Source = "the dump's header and KPRCB";

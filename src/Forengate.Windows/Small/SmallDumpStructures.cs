@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Forengate.Memory;
+using Forengate.Symbols;
 using K = Forengate.Windows.DebuggerDataField;
 
 namespace Forengate.Windows;
@@ -12,9 +13,9 @@ internal readonly ref struct SmallDumpStructures
     /// <summary>Low bits of CR3 that are no address: with PAE it has 32-byte steps (Intel SDM vol. 3A, table 4-7).</summary>
     private const uint NoTable = 0x1F;
 
-    private readonly X86SmallDumpLayout? _narrow;
+    private readonly X86Layout? _narrow;
 
-    public SmallDumpStructures(TriageDump dump)
+    public SmallDumpStructures(TriageDump dump, ProfileStore profiles)
     {
         Dump = dump;
         Architecture = dump.Header.Machine switch
@@ -27,7 +28,7 @@ internal readonly ref struct SmallDumpStructures
         var kdbg = dump.KdbgBytes;
         var least = Architecture == GuestArchitecture.X86 ? DebuggerData.MinX86Size : DebuggerData.MinSize;
         Kdbg = kdbg.Length < least || BinaryPrimitives.ReadUInt32LittleEndian(kdbg[(int)K.OwnerTag..]) != DebuggerData.Tag ? default : kdbg;
-        _narrow = Architecture == GuestArchitecture.X86 ? X86SmallDumpLayout.Of(dump.Header.Build, Kdbg) : null;
+        _narrow = Architecture == GuestArchitecture.X86 ? X86Layouts.Of(profiles, dump.Header.Build, Kdbg) : null;
     }
 
     public TriageDump Dump { get; }
@@ -63,7 +64,7 @@ internal readonly ref struct SmallDumpStructures
         Slice(Dump.PrcbBytes, Offset(K.OffsetPrcbProcStateSpecialReg, _narrow?.SpecialRegisters), Architecture == GuestArchitecture.X86 ? X86SpecialRegistersLayout.Size : SpecialRegistersLayout.MinSize);
 
     /// <summary>The ETHREAD that ran there.</summary>
-    public VirtualAddress? CurrentThread => Object(Pointer(Dump.PrcbBytes, Offset(K.OffsetPrcbCurrentThread, _narrow is null ? null : X86SmallDumpLayout.CurrentThread)));
+    public VirtualAddress? CurrentThread => Object(Pointer(Dump.PrcbBytes, Offset(K.OffsetPrcbCurrentThread, _narrow?.CurrentThread)));
 
     /// <summary>The EPROCESS whose memory the thread saw.</summary>
     public VirtualAddress? CurrentProcess => Object(Pointer(Dump.ThreadBytes, Offset(K.OffsetKThreadApcProcess, _narrow?.ThreadProcess)));
@@ -74,7 +75,7 @@ internal readonly ref struct SmallDumpStructures
         get
         {
             var bytes = Dump.ProcessBytes;
-            return Offset(K.SizeEProcess, _narrow?.Size) is { } size && size < bytes.Length ? bytes[..size] : bytes;
+            return Offset(K.SizeEProcess, _narrow?.ProcessSize) is { } size && size < bytes.Length ? bytes[..size] : bytes;
         }
     }
 
@@ -87,7 +88,7 @@ internal readonly ref struct SmallDumpStructures
     {
         get
         {
-            var table = Pointer(Process, Offset(K.OffsetEprocessDirectoryTableBase, _narrow is null ? null : X86SmallDumpLayout.DirectoryTableBase)) ?? 0;
+            var table = Pointer(Process, Offset(K.OffsetEprocessDirectoryTableBase, _narrow?.DirectoryTableBase)) ?? 0;
             return Architecture == GuestArchitecture.X86 ? table & ~(ulong)NoTable : KernelPointers.TableBase(table);
         }
     }

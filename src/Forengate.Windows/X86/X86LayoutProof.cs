@@ -53,7 +53,7 @@ internal sealed class X86LayoutProof(AddressSpace space, KernelImage image, X86L
             return $"the process at {system} calls itself '{name}', not System";
         if (Dword(bytes, layout.ParentId) != 0 || Dword(bytes, layout.Peb) != 0)
             return "System has a parent or a PEB";
-        DirectoryTableBase = X86Pointers.TableBase(Dword(bytes, X86Layout.DirectoryTableBase), space.Levels);
+        DirectoryTableBase = X86Pointers.TableBase(Dword(bytes, layout.DirectoryTableBase), space.Levels);
         if (MapsOtherKernel(DirectoryTableBase))
             return $"System's page table 0x{DirectoryTableBase:x} does not map the kernel at {image.Base}";
 

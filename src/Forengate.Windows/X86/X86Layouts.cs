@@ -1,39 +1,34 @@
+using Forengate.Symbols;
+
 namespace Forengate.Windows;
 
-/// <summary>
-/// Layouts of 32-bit kernels, one for each build with a public type table. Source: the offsets that Vergilius publishes (<c>kernels/layouts.tar.zst</c> of the test data, <c>*-x86.json</c>), taken as
-/// facts; of 9600 and 19041, of which there are tables for two and three revisions, all revisions agree in these fields.
-/// </summary>
+/// <summary>The layouts of 32-bit kernels that a store knows by version.</summary>
 internal static class X86Layouts
 {
-    public static readonly IReadOnlyList<X86Layout> All =
-    [
-        new("5.1.2600.5512", 2600, 0x84, 0x88, 0x14C, 0x174, 0x70, 0x78, 0x1B0, 0x1A0, 0x190, 0x22C, 0x44, 0x10, 0x1C, null),
-        new("5.2.3790.3959", 3790, 0x94, 0x98, 0x138, 0x164, 0x80, 0x88, 0x1A0, 0x190, 0x180, 0x224, 0x38, 0x10, 0x1C, null),
-        new("6.0.6000.16386", 6000, 0x9C, 0xA0, 0x124, 0x14C, 0x88, 0x90, 0x188, 0x178, 0x168, 0x248, 0x48, 0x10, 0x1C, null),
-        new("6.0.6001.18000", 6001, 0x9C, 0xA0, 0x124, 0x14C, 0x88, 0x90, 0x188, 0x178, 0x168, 0x248, 0x48, 0x10, 0x1C, null),
-        new("6.0.6002.18005", 6002, 0x9C, 0xA0, 0x124, 0x14C, 0x88, 0x90, 0x188, 0x178, 0x168, 0x248, 0x48, 0x10, 0x1C, null),
-        new("6.1.7600.16385", 7600, 0xB4, 0xB8, 0x140, 0x16C, 0xA0, 0xA8, 0x1A8, 0x198, 0x188, 0x268, 0x50, 0x3CC, 0x18, 0x3618),
-        new("6.1.7601.17514", 7601, 0xB4, 0xB8, 0x140, 0x16C, 0xA0, 0xA8, 0x1A8, 0x198, 0x188, 0x268, 0x50, 0x3CC, 0x18, 0x3618),
-        new("6.2.9200.16384", 9200, 0xB4, 0xB8, 0x134, 0x170, 0xA8, 0x2B8, 0x140, 0x19C, 0x194, 0x24C, 0x80, 0x3CC, 0x18, 0x4028),
-        new("6.3.9600.17415", 9600, 0xB4, 0xB8, 0x134, 0x170, 0xA8, 0x2B0, 0x140, 0x19C, 0x194, 0x39C, 0x80, 0x3CC, 0x18, 0x4068),
-        new("10.0.10240.16384", 10240, 0xB4, 0xB8, 0x138, 0x170, 0xC8, 0x2C0, 0x144, 0x19C, 0x194, 0x3AC, 0x80, 0x3CC, 0x18, 0x40E8),
-        new("10.0.10586.0", 10586, 0xB4, 0xB8, 0x138, 0x174, 0xC8, 0x2C0, 0x144, 0x1A0, 0x198, 0x3AC, 0x80, 0x3CC, 0x18, 0x40E8),
-        new("10.0.14393.0", 14393, 0xB4, 0xB8, 0x138, 0x174, 0xC8, 0x2C8, 0x144, 0x1A0, 0x198, 0x3AC, 0x80, 0x3CC, 0x18, 0x40E8),
-        new("10.0.15063.0", 15063, 0xB4, 0xB8, 0x140, 0x17C, 0xD0, 0x2D0, 0x14C, 0x1A8, 0x1A0, 0x3B4, 0x80, 0x3CC, 0x18, 0x40E8),
-        new("10.0.16299.15", 16299, 0xB4, 0xB8, 0x140, 0x17C, 0xD0, 0x2D0, 0x14C, 0x1A8, 0x1A0, 0x3B4, 0x80, 0x3CC, 0x18, 0x4128),
-        new("10.0.17134.1", 17134, 0xB4, 0xB8, 0x140, 0x17C, 0xD0, 0x2D8, 0x14C, 0x1A8, 0x1A0, 0x3B4, 0x80, 0x3CC, 0x18, 0x4128),
-        new("10.0.17763.107", 17763, 0xB4, 0xB8, 0x140, 0x17C, 0xD0, 0x2D8, 0x14C, 0x1A8, 0x1A0, 0x3B4, 0x80, 0x3CC, 0x18, 0x4128),
-        new("10.0.19041.1288", 19041, 0xE4, 0xE8, 0x170, 0x1AC, 0x100, 0x388, 0x17C, 0x1D8, 0x1D0, 0x2E4, 0x80, 0x3CC, 0x18, 0x4168),
-        new("10.0.19045.2965", 19045, 0xE4, 0xE8, 0x170, 0x1AC, 0x100, 0x388, 0x17C, 0x1D8, 0x1D0, 0x2E4, 0x80, 0x3CC, 0x18, 0x4168),
-    ];
+    /// <summary>Newest first.</summary>
+    public static IReadOnlyList<X86Layout> All(ProfileStore profiles) =>
+        [.. profiles.Layouts.Where(layout => layout.Machine == VersionLayout.MachineX86).OrderByDescending(layout => layout.Version).Select(X86Layout.Of).OfType<X86Layout>()];
 
-    /// <summary>The build's own layout, or its two neighbours as hypotheses, the nearer first; each to be proved on memory.</summary>
-    public static IReadOnlyList<X86Layout> For(uint build)
+    /// <summary>Those of the build, of revisions that differ; else of its two neighbours as hypotheses, the nearer first. Each is to be proved on memory.</summary>
+    public static IReadOnlyList<X86Layout> For(ProfileStore profiles, uint build)
     {
-        if (All.FirstOrDefault(layout => layout.Build == build) is { } known)
-            return [known];
-        var neighbours = new[] { All.LastOrDefault(layout => layout.Build < build), All.FirstOrDefault(layout => layout.Build > build) };
-        return [.. neighbours.OfType<X86Layout>().OrderBy(layout => Math.Abs((long)layout.Build - build))];
+        var all = All(profiles);
+        var near = all.Any(layout => layout.Build == build) ? [build] : new[] { all.LastOrDefault(layout => layout.Build > build)?.Build, all.FirstOrDefault(layout => layout.Build < build)?.Build };
+        return [.. near.OfType<uint>().OrderBy(known => Math.Abs((long)known - build)).SelectMany(known => all.Where(layout => layout.Build == known)).DistinctBy(layout => layout with { Version = "", ProcessSize = 0 })];
     }
+
+    /// <summary>That of a small dump's build which agrees with all that the dump's KDBG says; null where none does.</summary>
+    public static X86Layout? Of(ProfileStore profiles, uint build, ReadOnlySpan<byte> kdbg)
+    {
+        foreach (var layout in All(profiles))
+        {
+            if (layout.Build == build && Agrees(kdbg, DebuggerDataField.SizeEProcess, layout.ProcessSize) && Agrees(kdbg, DebuggerDataField.OffsetEprocessParentCid, layout.ParentId)
+                && Agrees(kdbg, DebuggerDataField.OffsetEprocessPeb, layout.Peb) && Agrees(kdbg, DebuggerDataField.OffsetEprocessDirectoryTableBase, layout.DirectoryTableBase)
+                && Agrees(kdbg, DebuggerDataField.OffsetKThreadApcProcess, layout.ThreadProcess) && Agrees(kdbg, DebuggerDataField.OffsetPrcbCurrentThread, layout.CurrentThread))
+                return layout;
+        }
+        return null;
+    }
+
+    private static bool Agrees(ReadOnlySpan<byte> kdbg, DebuggerDataField field, int value) => SmallDumpReader.Word(kdbg, field) is not { } said || said == value;
 }

@@ -47,7 +47,7 @@ public static class X86Lists
         if (system.ModuleListHead is not { } head)
             return new Listing<Driver>([], [$"{ModuleListName}: neither KDBG nor the kernel's exports have it"]);
         var kernel = system.Kernel;
-        var buffer = new byte[X86Layout.ModuleLength];
+        var buffer = new byte[system.Layout.Module.Length];
         var (drivers, torn) = SettledWalk.Run(kernel, head, ModuleListName, warnings, system.Limits.Warnings, Walk, static driver => driver.Address);
         if (drivers.Count == 0)
             warnings.Add($"{ModuleListName}: no driver found");
@@ -63,7 +63,7 @@ public static class X86Lists
                 buffer.AsSpan().Clear();
                 if (!kernel.TryRead(at, buffer))
                     warnings.Add($"{ModuleListName}: a part of the entry at {at} is not in memory");
-                driver = Describe(kernel, at, buffer);
+                driver = DescribeDriver(system, at, buffer);
                 return true;
             },
             ModuleListName, warnings, ct);
@@ -72,7 +72,7 @@ public static class X86Lists
     private static Process Describe(X86System system, VirtualAddress eprocess, ReadOnlySpan<byte> bytes)
     {
         var (kernel, layout) = (system.Kernel, system.Layout);
-        var table = X86Pointers.TableBase(Dword(bytes, X86Layout.DirectoryTableBase), kernel.Levels);
+        var table = X86Pointers.TableBase(Dword(bytes, layout.DirectoryTableBase), kernel.Levels);
         var peb = Dword(bytes, layout.Peb);
 
         // Where a neighbour's layout was taken, nothing has shown where the exit time is.
@@ -113,19 +113,20 @@ public static class X86Lists
         return (Text(ParametersImagePath), Text(ParametersCommandLine));
     }
 
-    private static Driver Describe(AddressSpace kernel, VirtualAddress entry, ReadOnlySpan<byte> bytes)
+    private static Driver DescribeDriver(X86System system, VirtualAddress entry, ReadOnlySpan<byte> bytes)
     {
-        var path = X86Pointers.ReadString(kernel, entry + X86Layout.ModulePath) ?? "";
-        var name = X86Pointers.ReadString(kernel, entry + X86Layout.ModuleName) ?? "";
-        var start = new VirtualAddress(Dword(bytes, X86Layout.ModuleBase));
+        var (kernel, layout) = (system.Kernel, system.Layout.Module);
+        var path = X86Pointers.ReadString(kernel, entry + (ulong)layout.Path) ?? "";
+        var name = X86Pointers.ReadString(kernel, entry + (ulong)layout.Name) ?? "";
+        var start = new VirtualAddress(Dword(bytes, layout.Base));
         var header = X86Pointers.IsKernel((uint)start.Value) ? LoadedImage.Read(kernel, start) : null;
-        var (entryPoint, stamp) = (Dword(bytes, X86Layout.ModuleEntryPoint), Dword(bytes, X86Layout.ModuleTimeDateStamp));
+        var (entryPoint, stamp) = (Dword(bytes, layout.EntryPoint), Dword(bytes, layout.TimeDateStamp));
         return new Driver
         {
             Name = name.Length > 0 ? name : path[(path.LastIndexOf('\\') + 1)..],
             Path = path,
             Base = start,
-            Size = Dword(bytes, X86Layout.ModuleSize),
+            Size = Dword(bytes, layout.ImageSize),
             EntryPoint = entryPoint == 0 ? null : new VirtualAddress(entryPoint),
             Address = entry,
             FoundBy = FoundBy.List,

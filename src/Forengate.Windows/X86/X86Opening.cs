@@ -5,7 +5,7 @@ using Forengate.Symbols;
 namespace Forengate.Windows;
 
 /// <summary>From a 32-bit kernel's image to the system: its exports and its KDBG say where things are, a layout is proved on the processes, and only then is anything believed.</summary>
-internal sealed class X86Opening(View view, WindowsAddressSpace space, KernelImage image, string tableHow, WindowsLimits limits, CancellationToken ct)
+internal sealed class X86Opening(View view, ProfileStore profiles, WindowsAddressSpace space, KernelImage image, string tableHow, WindowsLimits limits, CancellationToken ct)
 {
     private const ushort Machine386 = 0x14C;
 
@@ -118,7 +118,7 @@ internal sealed class X86Opening(View view, WindowsAddressSpace space, KernelIma
     {
         var head = kdbg?.Pointer(DebuggerDataField.PsActiveProcessHead);
         reason = "neither its export PsInitialSystemProcess nor KDBG leads to the System process";
-        foreach (var layout in X86Layouts.For(build))
+        foreach (var layout in X86Layouts.For(profiles, build))
         {
             VirtualAddress system;
             if (Export("PsInitialSystemProcess") is not { } global || !X86Pointers.TryRead(space, global, out system))

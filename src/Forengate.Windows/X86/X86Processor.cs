@@ -37,11 +37,11 @@ internal static class X86ProcessorReader
                 break;
             }
             kernel.TryRead(kpcr + X86Layout.PcrGdt, out uint gdt);
-            kernel.TryRead(kprcb + X86Layout.CurrentThread, out uint thread);
+            kernel.TryRead(kprcb + (ulong)layout.CurrentThread, out uint thread);
             var state = kprcb + (ulong)layout.ProcessorState;
             var context = layout.ContextPointer is { } pointer && X86Pointers.TryRead(kernel, kprcb + (ulong)pointer, out var elsewhere) ? elsewhere : state;
             var cpu = gdt == 0 ? null : cpus.FirstOrDefault(cpu => (uint?)cpu.Gdtr?.Base == gdt);
-            processors.Add(new X86Processor(number, kpcr, kprcb, context, state + ContextLength, new VirtualAddress(thread), cpu));
+            processors.Add(new X86Processor(number, kpcr, kprcb, context, kprcb + (ulong)layout.SpecialRegisters, new VirtualAddress(thread), cpu));
             facts.Add(new Fact(
                 $"processor {number}", $"KPCR {kpcr}, KPRCB {kprcb}",
                 cpu is not null ? $"vCPU {cpu.Index} by its GDT" : cpus.Count == 0 ? "the view has no registers" : "no vCPU has its GDT"));

@@ -1,9 +1,10 @@
 using Forengate.Memory;
+using Forengate.Symbols;
 
 namespace Forengate.Windows;
 
 /// <summary>Looks for a 32-bit kernel: by the CPUs' page tables, then by those in memory that map themselves.</summary>
-internal sealed class X86Search(View view, WindowsLimits limits, CancellationToken ct)
+internal sealed class X86Search(View view, ProfileStore profiles, WindowsLimits limits, CancellationToken ct)
 {
     /// <summary>Kernel images looked at through one page table: one, and what an earlier boot or a crash kernel may have left.</summary>
     private const int MaxImages = 4;
@@ -54,7 +55,7 @@ internal sealed class X86Search(View view, WindowsLimits limits, CancellationTok
         foreach (var image in Images(space))
         {
             count++;
-            var opening = new X86Opening(view, space, image, table.How, limits, ct);
+            var opening = new X86Opening(view, profiles, space, image, table.How, limits, ct);
             if (opening.Run(out var reason) is { } system)
                 return new WindowsSearch(null, system.KernelFacts, null) { X86 = system };
             _declined ??= (image, reason);

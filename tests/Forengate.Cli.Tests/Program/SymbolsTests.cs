@@ -93,7 +93,7 @@ public sealed class SymbolsTests : IDisposable
         Assert.Contains(differences.EnumerateArray(), one => one.GetProperty("field").GetString() == "UniqueProcessId" && one.GetProperty("change").GetString() == "moved by +0x160");
         Assert.Equal(1, ForengateProgram.Run("symbols", "show", "_NOTHING").ExitCode);
         Assert.Equal(1, ForengateProgram.Run("symbols", "show", "_EPROCESS", "--build", "4711").ExitCode);
-        Assert.Equal(181, Run("symbols", "list", "--output", "json").Json.EnumerateArray().Count(kernel => kernel.GetProperty("version").ValueKind != System.Text.Json.JsonValueKind.Null));
+        Assert.Equal(213, Run("symbols", "list", "--output", "json").Json.EnumerateArray().Count(kernel => kernel.GetProperty("version").ValueKind != System.Text.Json.JsonValueKind.Null));
     }
 
     [Fact]

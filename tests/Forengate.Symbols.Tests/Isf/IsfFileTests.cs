@@ -100,6 +100,39 @@ public sealed class IsfFileTests : IDisposable
     }
 
     [Fact]
+    public void Letters_that_no_name_has_and_numbers_that_nothing_is_worth_are_only_that()
+    {
+        var odd = Small.Replace("\"_KPROCESS\"", "\"_K\\u0000\\ud83d\\ude00\"", StringComparison.Ordinal).Replace("\"count\":15", "\"count\":9223372036854775807", StringComparison.Ordinal)
+            .Replace("\"offset\":8", "\"offset\":18446744073709551615", StringComparison.Ordinal)
+            .Replace("\"bit_length\":2", "\"bit_length\":4294967296", StringComparison.Ordinal).Replace("\"address\":4660", "\"address\":-1", StringComparison.Ordinal);
+        var file = IsfFile.Open("odd", new MemoryStream(Encoding.UTF8.GetBytes(odd)));
+        var profile = KernelProfile.From(file, "odd", null);
+        Assert.Null(profile.OffsetOf(KernelField.EPROCESS_Peb));
+        Assert.Null(profile.RvaOf(KernelGlobal.PsLoadedModuleList));
+        Assert.Equal(16, profile.OffsetOf(KernelField.EPROCESS_ImageFileName));
+        foreach (var text in new[] { Small[..40] + "\0" + Small[40..], Small.Replace("4660", "1e999", StringComparison.Ordinal), Small.Replace("\"_KPROCESS\"", "\"\\ud800\"", StringComparison.Ordinal), "\0\0\0\0" })
+        {
+            var refused = Assert.Throws<SymbolFormatException>(() => IsfFile.Open("odd", new MemoryStream(Encoding.UTF8.GetBytes(text))));
+            Assert.DoesNotContain('\n', refused.Message);
+        }
+    }
+
+    [Theory]
+    [InlineData("user_types", "{\"size\":1,\"fields\":{}}")]
+    [InlineData("symbols", "{\"address\":1}")]
+    [InlineData("enums", "{\"size\":4}")]
+    [InlineData("base_types", "{}")]
+    public void A_small_file_that_names_millions_of_things_is_refused_in_little_memory(string part, string each)
+    {
+        var text = new StringBuilder($"{{\"{part}\":{{");
+        for (var i = 0; i < 1_200_000; i++)
+            text.Append(System.Globalization.CultureInfo.InvariantCulture, $"\"{i}\":{each},");
+        var bytes = Encoding.UTF8.GetBytes(text.ToString());
+        text.Clear();
+        Assert.Contains("more than 1048576", Assert.Throws<SymbolFormatException>(() => IsfFile.Open("many", new MemoryStream(bytes))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Types_nested_without_end_and_files_without_end_are_refused()
     {
         var nested = "{\"user_types\":{\"a\":{\"fields\":{\"f\":{\"type\":" + string.Concat(Enumerable.Repeat("{\"kind\":\"pointer\",\"subtype\":", 60)) + "{}";

@@ -1,5 +1,8 @@
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Authentication;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 
 namespace Forengate.Symbols.Tests;
@@ -7,14 +10,18 @@ namespace Forengate.Symbols.Tests;
 /// <summary>A symbol server on this host that answers as it is told, byte for byte: also as no honest server would.</summary>
 internal sealed class LoopbackServer : IDisposable
 {
-    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly TcpListener _listener;
     private readonly Func<string, Answer> _answer;
+    private readonly X509Certificate2? _certificate;
     private readonly List<string> _asked = [];
     private volatile bool _isOver;
 
-    public LoopbackServer(Func<string, Answer> answer)
+    /// <param name="answer">Says what to send for a path.</param>
+    /// <param name="certificate">With its key, for https.</param>
+    /// <param name="address">Of this host; null for 127.0.0.1.</param>
+    public LoopbackServer(Func<string, Answer> answer, X509Certificate2? certificate = null, IPAddress? address = null)
     {
-        _answer = answer;
+        (_answer, _certificate, _listener) = (answer, certificate, new TcpListener(address ?? IPAddress.Loopback, 0));
         _listener.Start();
         new Thread(Serve) { IsBackground = true }.Start();
     }
@@ -30,7 +37,7 @@ internal sealed class LoopbackServer : IDisposable
 
     public static Answer NotFound { get; } = new("404 Not Found", []);
 
-    public string Address => $"http://127.0.0.1:{((IPEndPoint)_listener.LocalEndpoint).Port}/symbols";
+    public string Address => $"{(_certificate is null ? "http" : "https")}://{_listener.LocalEndpoint}/symbols";
 
     /// <summary>Paths that were asked for, in order.</summary>
     public IReadOnlyList<string> Asked
@@ -70,7 +77,7 @@ internal sealed class LoopbackServer : IDisposable
         {
             try
             {
-                using var stream = client.GetStream();
+                using var stream = Open(client);
                 var reader = new StreamReader(stream, Encoding.ASCII);
                 var path = reader.ReadLine()?.Split(' ').ElementAtOrDefault(1) ?? "";
                 while (reader.ReadLine() is { Length: > 0 })
@@ -87,10 +94,19 @@ internal sealed class LoopbackServer : IDisposable
                 for (var waited = TimeSpan.Zero; waited < answer.Stall && !_isOver; waited += TimeSpan.FromMilliseconds(50))
                     Thread.Sleep(50);
             }
-            catch (IOException)
+            catch (Exception failure) when (failure is IOException or AuthenticationException)
             {
                 // The client has gone: that is what some tests are about.
             }
         }
+    }
+
+    private Stream Open(TcpClient client)
+    {
+        if (_certificate is null)
+            return client.GetStream();
+        var secured = new SslStream(client.GetStream());
+        secured.AuthenticateAsServer(_certificate);
+        return secured;
     }
 }

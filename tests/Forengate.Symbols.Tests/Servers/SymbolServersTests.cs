@@ -1,4 +1,7 @@
 using System.Diagnostics;
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using Forengate.Testing.Hostile;
 using Forengate.Testing.Twins;
@@ -63,6 +66,39 @@ public sealed class SymbolServersTests : IDisposable
         Assert.Equal(cabinet, File.ReadAllBytes(Path.Combine(At("cache"), Name, Wanted.Key, "ntkrnlmp.pd_")));
         using var cached = Servers(At("cache"), null);
         Assert.NotNull(cached.Find(Wanted, out _));
+    }
+
+    [Fact]
+    public void Files_compressed_by_LZX_are_unpacked()
+    {
+        // As large as a kernel's PDB in parts, and as odd as one.
+        var content = new byte[200_000];
+        new Random(5).NextBytes(content);
+        for (var i = 0; i < 1500; i++)
+            Pdb.AsSpan((i * 37) % (Pdb.Length - 100), 100).CopyTo(content.AsSpan(i * 131));
+        foreach (var file in new[] { Pdb, content, content[..(1 << 15)], content[..7] })
+        {
+            File.WriteAllBytes(At("lzx.cab"), LzxCabinet.Of(Name, file));
+            CabinetFile.Unpack(At("lzx.cab"), At("plain"), 1 << 24);
+            Assert.Equal(file, File.ReadAllBytes(At("plain")));
+        }
+        var cabinet = LzxCabinet.Of(Name, Pdb);
+        using var server = new LoopbackServer(path => path == Place[..^1] + "_" ? new("200 OK", cabinet) : LoopbackServer.NotFound);
+        using var servers = Servers(server.Address, null);
+        Assert.True(servers.Find(Wanted, out var tried) is not null, tried);
+    }
+
+    /// <summary>The same cabinet to a reader that is not ours.</summary>
+    [Fact]
+    public void Cabextract_unpacks_them_too()
+    {
+        const string tool = "/usr/bin/cabextract";
+        Assert.SkipUnless(File.Exists(tool), "needs cabextract (eng/setup symbols)");
+        File.WriteAllBytes(At("lzx.cab"), LzxCabinet.Of(Name, Pdb));
+        using var cabextract = Process.Start(new ProcessStartInfo(tool, ["-q", "-d", At("out"), At("lzx.cab")]))!;
+        cabextract.WaitForExit();
+        Assert.Equal(0, cabextract.ExitCode);
+        Assert.Equal(Pdb, File.ReadAllBytes(Path.Combine(At("out"), Name)));
     }
 
     [Fact]
@@ -160,6 +196,42 @@ public sealed class SymbolServersTests : IDisposable
     }
 
     [Fact]
+    public void A_server_whose_certificate_nobody_vouches_for_is_not_asked()
+    {
+        using var certificate = SelfSigned();
+        using var server = new LoopbackServer(_ => Good, certificate);
+        using var servers = Servers($"srv*{At("cache")}*{server.Address}", null);
+        Assert.Null(servers.Find(Wanted, out var tried));
+        Assert.Contains("its certificate is not trusted on this host", tried, StringComparison.Ordinal);
+        Assert.Contains("SSL_CERT_FILE", tried, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', tried);
+        Assert.All(server.Asked, Assert.Empty);
+        Assert.Empty(Directory.GetFileSystemEntries(At("cache")));
+    }
+
+    /// <summary>From https only to https, wherever; from http to https of the same host, and never to plain http of another.</summary>
+    [Theory]
+    [InlineData(true, true, "127.0.0.1", true)]
+    [InlineData(true, true, "127.0.0.2", true)]
+    [InlineData(true, false, "127.0.0.1", false)]
+    [InlineData(true, false, "127.0.0.2", false)]
+    [InlineData(false, true, "127.0.0.1", true)]
+    [InlineData(false, true, "127.0.0.2", false)]
+    [InlineData(false, false, "127.0.0.2", false)]
+    public void Redirects_between_http_and_https_follow_the_rule(bool fromHttps, bool toHttps, string host, bool isFollowed)
+    {
+        using var certificate = SelfSigned();
+        using var target = new LoopbackServer(_ => Good, toHttps ? certificate : null, IPAddress.Parse(host));
+        using var server = new LoopbackServer(path => path == Place ? new("302 Found", [], $"Location: {target.Address}/there\r\n") : LoopbackServer.NotFound, fromHttps ? certificate : null);
+        using var servers = new SymbolServers([server.Address], Options with { Authorities = [certificate] }, null, TestContext.Current.CancellationToken);
+        var found = servers.Find(Wanted, out var tried);
+        Assert.True(isFollowed == found is not null, tried);
+        Assert.Equal(isFollowed ? 1 : 0, target.Asked.Count);
+        if (!isFollowed)
+            Assert.Contains($"it redirects to {target.Address}/there, which is not followed", tried, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_proxy_is_asked_where_one_is_named()
     {
         using var proxy = new LoopbackServer(path => path == $"http://symbols.invalid{Place}" ? Good : LoopbackServer.NotFound);
@@ -183,8 +255,14 @@ public sealed class SymbolServersTests : IDisposable
     [Fact]
     public void Spoilt_cabinets_are_survived()
     {
+        Survive(Cabinet(), 51, 150);
+        Survive(LzxCabinet.Of(Name, Pdb), 52, 300);
+    }
+
+    private void Survive(byte[] cabinet, ulong seed, int rounds)
+    {
         var path = At("nam.pd_");
-        Bounded.Survives(Cabinet(), 51, HostileRounds.Count(150), bytes =>
+        Bounded.Survives(cabinet, seed, HostileRounds.Count(rounds), bytes =>
         {
             File.WriteAllBytes(path, bytes);
             File.Delete(At("out"));
@@ -198,6 +276,18 @@ public sealed class SymbolServersTests : IDisposable
                 Assert.False(File.Exists(At("out")));
             }
         });
+    }
+
+    /// <summary>For both addresses of this host.</summary>
+    private static X509Certificate2 SelfSigned()
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest("CN=forengate test", key, HashAlgorithmName.SHA256);
+        var names = new SubjectAlternativeNameBuilder();
+        names.AddIpAddress(IPAddress.Loopback);
+        names.AddIpAddress(IPAddress.Parse("127.0.0.2"));
+        request.CertificateExtensions.Add(names.Build());
+        return request.CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
     }
 
     private static SymbolServerOptions Options => new()

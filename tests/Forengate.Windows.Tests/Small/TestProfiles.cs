@@ -1,4 +1,5 @@
 using Forengate.Symbols;
+using Forengate.Testing;
 
 namespace Forengate.Windows.Tests;
 
@@ -27,6 +28,14 @@ internal static class TestProfiles
 
     public static int ShadowOffset(KernelProfile profile) =>
         (profile.OffsetOf(KernelField.KPCR_Prcb) + profile.OffsetOf(KernelField.KPRCB_KernelDirectoryTableBase))!.Value;
+
+    /// <summary>GUID and age of the kernels whose type tables are where the lab looks for them: of no others twins can be made.</summary>
+    public static HashSet<string> Tables()
+    {
+        var named = Environment.GetEnvironmentVariable("FORENGATE_KERNEL_DATA");
+        var list = (string.IsNullOrEmpty(named) ? RealData.Folder : named) is { } folder ? Path.Combine(folder, "kernels", "kernels.csv") : null;
+        return list is null || !File.Exists(list) ? [] : [.. File.ReadLines(list).Skip(1).Select(line => line.Split(',')[2].Replace("-", "", StringComparison.Ordinal).ToUpperInvariant())];
+    }
 
     private static CodeViewRecord Kernel(string guid) => new("ntkrnlmp.pdb", new Guid(guid), 1);
 }
