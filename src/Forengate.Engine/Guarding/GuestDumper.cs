@@ -32,7 +32,7 @@ internal sealed class GuestDumper(GuardOptions options, DumpRoom room, IAlarmSou
                         return null;
                     return new DumpFileName(order.Label, order.Alarm.At, order.Why, BugcheckOf(plan).StopCode).FreePathIn(options.Folder);
                 },
-                options.Target, null, ct);
+                Path.Combine(options.Folder, "spilled"), options.Target, null, ct);
             var (result, examination) = (outcome.Result, outcome.Examination);
             List<string> gaps = [.. examination.Damage, .. result.Plan.Gaps, .. examination.Inconsistencies];
             if (result.MissingPages > 0)
