@@ -56,7 +56,7 @@ internal sealed class ReplayedQmp : IDisposable
                 Answer(client);
             }
         }
-        catch (SocketException)
+        catch (Exception e) when (e is SocketException or ObjectDisposedException)
         {
             // The test is over.
         }
@@ -78,7 +78,7 @@ internal sealed class ReplayedQmp : IDisposable
                 Say($$"""{"return": {{result}}, "id": {{document.RootElement.GetProperty("id").GetInt64()}}}""");
             }
         }
-        catch (IOException)
+        catch (Exception e) when (e is IOException or ObjectDisposedException)
         {
             // Hung up.
         }

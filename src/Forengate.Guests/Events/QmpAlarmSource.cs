@@ -11,7 +11,7 @@ internal sealed class QmpAlarmSource : IAlarmSource
     private static readonly TimeSpan s_firstRetry = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan s_longestRetry = TimeSpan.FromSeconds(5);
     /// <summary>Without an event the socket is looked at this often, so that nothing depends on being woken.</summary>
-    private static readonly TimeSpan s_slice = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_slice = TimeSpan.FromMilliseconds(250);
 
     private readonly string _socket;
     private readonly AlarmOptions _options;
@@ -30,6 +30,7 @@ internal sealed class QmpAlarmSource : IAlarmSource
     private int _loans;
     private volatile bool _running;
     private volatile bool _crashed;
+    private volatile bool _isGone;
     private volatile int _boots;
     private string? _ending;
     private bool _set;
@@ -88,7 +89,7 @@ internal sealed class QmpAlarmSource : IAlarmSource
         var state = MonitorCommands.ParseState(connection.Execute("query-status", null, s_command, _ended.Token));
         lock (_turn)
             _connection = connection;
-        _running = state.Running;
+        (_running, _isGone) = (state.Running, false);
         if (isNew && !isFirst)
             Tell(GuestAlarmKind.Started, null, "a QEMU answers on the socket again", _running ? GuestStanding.Runs : GuestStanding.Stands);
         if (state.Status == "guest-panicked")
@@ -169,7 +170,7 @@ internal sealed class QmpAlarmSource : IAlarmSource
             Close();
             if (_ended.IsCancellationRequested || Volatile.Read(ref _loans) > 0)
                 return;
-            _running = false;
+            (_running, _isGone) = (false, true);
             if (_ending is { } reason)
                 Tell(_crashed ? GuestAlarmKind.Gone : GuestAlarmKind.Stopped, null, $"QEMU has ended ({reason})", GuestStanding.Ends);
             else
@@ -194,12 +195,18 @@ internal sealed class QmpAlarmSource : IAlarmSource
                 _released.Reset();
                 return true;
             }
+            catch (OperationCanceledException)
+            {
+                connection?.Dispose();
+                throw;
+            }
             catch (Exception e) when (e is IOException)
             {
                 connection?.Dispose();
                 lock (_turn)
                     _connection = null;
-                if (isLoan && e is GuestException { Failure: GuestFailure.NotFound or GuestFailure.NotRunning })
+                _isGone = e is GuestException { Failure: GuestFailure.NotFound or GuestFailure.NotRunning };
+                if (isLoan && _isGone)
                 {
                     isLoan = false;
                     _released.Reset();
@@ -292,13 +299,24 @@ internal sealed class QmpAlarmSource : IAlarmSource
         }
     }
 
-    /// <summary>Uses our connection; while the socket is lent out, one of its own if whoever has it is done with it.</summary>
+    /// <summary>
+    /// Uses our connection, and waits for it where it is being made again: QEMU would not greet a second one. While the socket is lent out, one of its own, if whoever has it is done with it.
+    /// </summary>
     private T WithConnection<T>(Func<QmpConnection, T> use, CancellationToken ct)
     {
-        lock (_turn)
+        const int Pause = 20;
+        for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < s_command; ct.WaitHandle.WaitOne(Pause))
         {
-            if (_connection is { } connection)
-                return use(connection);
+            ct.ThrowIfCancellationRequested();
+            lock (_turn)
+            {
+                if (_connection is { } connection)
+                    return use(connection);
+                if (_loans > 0)
+                    break;
+            }
+            if (_isGone || _ended.IsCancellationRequested || _queue.IsOver)
+                break;
         }
         using var own = QmpConnection.Open(_socket, s_greeting, s_command, ct);
         return use(own);
@@ -389,10 +407,10 @@ internal sealed class QmpAlarmSource : IAlarmSource
             return;
         _disposed = true;
         _ended.Cancel();
-        PutBack();
-        _connection?.HangUp();
+        // The listener leaves its connection for putting things back with.
         _listener.Join();
         _asker?.Join();
+        PutBack();
         Close();
         _queue.End();
         _ended.Dispose();
