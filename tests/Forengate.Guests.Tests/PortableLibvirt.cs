@@ -16,10 +16,7 @@ public sealed class PortableLibvirt : TestLibvirt
 
     public string TcpUri { get; }
 
-
     public CaptureOptions Options(CaptureMode mode, CaptureMeans means) => TestQemu.Options(mode) with { ConnectUri = TcpUri, Means = means };
-
-    public void RestartDaemon() => Restart();
 
     private static int FreePort()
     {

@@ -69,6 +69,7 @@ public sealed class PortableWatchdogTests(PortableLibvirt libvirt) : IClassFixtu
         libvirt.WaitForStamps(target);
         using var victim = WatchdogTests.StartVictim(PortableVictim.OnceVerb, target.ToString(), libvirt.TcpUri, means.ToString());
         WaitUntilPaused(target, victim);
+        libvirt.KillDaemon();
         libvirt.RestartDaemon();
         TestQemu.WaitFor(() => libvirt.State(target.Name) == "running", "the guest to run again");
         libvirt.AssertRuns(target);

@@ -71,16 +71,9 @@ public class TestLibvirt : IDisposable
         TestQemu.WaitFor(() => TryVirsh(out _, "list"), "libvirtd");
     }
 
-    /// <summary>Ends the daemon as the kernel would (SIGKILL) and starts it anew; its guests live on.</summary>
-    protected void Restart()
-    {
-        KillDaemon();
-        RestartDaemon();
-    }
-
     public string Folder { get; } = "";
 
-    /// <summary>The daemon dies; its guests go on.</summary>
+    /// <summary>The daemon dies as by the kernel (SIGKILL); its guests live on.</summary>
     public void KillDaemon()
     {
         _process!.Kill();

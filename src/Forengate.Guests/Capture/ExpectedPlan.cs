@@ -52,8 +52,8 @@ public static class ExpectedPlan
     private static string? TooLittleMemory(GuestInfo guest)
     {
         var need = Math.Max(guest.MemoryFacts?.Total ?? 0, guest.Memory);
-        return HostMemory.Available() is { } available && available < need + LiveCapture.Reserve
-            ? string.Create(CultureInfo.InvariantCulture, $"a copy needs {need >> 20} MiB of free host memory and {LiveCapture.Reserve >> 20} MiB more, and there are {available >> 20} MiB")
+        return HostMemory.Available() is { } available && available < need + CopyRoom.Reserve
+            ? string.Create(CultureInfo.InvariantCulture, $"a copy needs {need >> 20} MiB of free host memory and {CopyRoom.Reserve >> 20} MiB more, and there are {available >> 20} MiB")
             : null;
     }
 }

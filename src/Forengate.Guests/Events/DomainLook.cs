@@ -11,7 +11,7 @@ internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool I
     public static DomainLook Take(LibvirtConnection connection, Guid uuid, bool hold)
     {
         using var domain = connection.Find(uuid.ToString(), CancellationToken.None) ?? throw new GuestException(GuestFailure.NotFound, $"{uuid}: the guest is gone");
-        var setting = CrashSetting.Read(domain.Xml());
+        var setting = CrashSetting.Read(domain.Describe());
         string? refusal = null;
         var held = false;
         if (hold && setting.Wanted != CrashAction.Preserve)
@@ -34,7 +34,7 @@ internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool I
                 refusal = e.Message;
             }
         }
-        return new DomainLook(setting, domain.State(), held, refusal);
+        return new DomainLook(setting, domain.StateOrUnknown(), held, refusal);
     }
 
     /// <summary>Puts on_crash back and takes the note away. Blocks.</summary>
@@ -43,7 +43,7 @@ internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool I
         using var domain = connection.Find(uuid.ToString(), CancellationToken.None);
         if (domain?.Number() is null)
             return;
-        var setting = CrashSetting.Read(domain.Xml());
+        var setting = CrashSetting.Read(domain.Describe());
         if (setting.Noted is not { } noted)
             return;
         // Where somebody has set another action meanwhile, theirs stays.
@@ -60,7 +60,7 @@ internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool I
             return "the guest was ended by somebody meanwhile";
         if (id is not null && number != id)
             return "the guest was started anew by somebody meanwhile: left alone";
-        if (domain.State() is not (GuestState.Crashed or GuestState.Paused))
+        if (domain.StateOrUnknown() is not (GuestState.Crashed or GuestState.Paused))
             return "the guest was reset or continued by somebody meanwhile: left alone";
         var word = CrashSetting.NameOf(action);
         var core = "";

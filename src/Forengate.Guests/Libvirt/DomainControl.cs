@@ -10,11 +10,16 @@ internal static unsafe class DomainControl
     private const int VIR_ERR_AGENT_UNSYNCED = 97;
 
     /// <summary>The domain's state; <see cref="GuestState.Unknown"/> where libvirt does not say.</summary>
-    public static GuestState State(this LibvirtDomain domain)
+    public static GuestState StateOrUnknown(this LibvirtDomain domain)
     {
-        using var held = new HeldHandle(domain);
-        int state;
-        return LibvirtEventNative.GetState(held.Value, &state, null, 0) < 0 || state is < 0 or > (int)GuestState.Suspended ? GuestState.Unknown : (GuestState)state;
+        try
+        {
+            return domain.State().State;
+        }
+        catch (GuestException)
+        {
+            return GuestState.Unknown;
+        }
     }
 
     /// <summary>libvirt's running number; null for a domain that is off.</summary>
@@ -23,23 +28,6 @@ internal static unsafe class DomainControl
         using var held = new HeldHandle(domain);
         var id = LibvirtNative.DomainId(held.Value);
         return id == uint.MaxValue ? null : (int)id;
-    }
-
-    /// <summary>The XML of the domain as it runs.</summary>
-    public static string Xml(this LibvirtDomain domain)
-    {
-        using var held = new HeldHandle(domain);
-        var text = LibvirtEventNative.DescribeXml(held.Value, 0);
-        if (text is null)
-            throw LibvirtCall.Failure($"description of {domain.Name}");
-        try
-        {
-            return Marshal.PtrToStringUTF8((nint)text)!;
-        }
-        finally
-        {
-            LibvirtNative.Free(text);
-        }
     }
 
     /// <summary>Sets what becomes of the running domain when its guest crashes. The persistent definition stays as it is.</summary>
@@ -78,7 +66,7 @@ internal static unsafe class DomainControl
     /// <summary>Asks the guest agent for a sign of life (guest-ping, before which libvirt makes it answer a guest-sync). libvirt marks the domain as tainted (custom-ga-command).</summary>
     public static AgentAnswer AskAgent(this LibvirtDomain domain, TimeSpan patience)
     {
-        if (domain.State() != GuestState.Running)
+        if (domain.StateOrUnknown() != GuestState.Running)
             return AgentAnswer.NotAsked;
         using var held = new HeldHandle(domain);
         var answer = LibvirtEventNative.AgentCommand(held.Value, """{"execute":"guest-ping"}""", (int)Math.Max(1, Math.Ceiling(patience.TotalSeconds)), 0);
@@ -92,6 +80,6 @@ internal static unsafe class DomainControl
         // An agent that is not connected has gone in order (service stopped, guest still booting); a hung guest leaves the port open.
         if (error is null || error->Code is not (VIR_ERR_AGENT_UNRESPONSIVE or VIR_ERR_AGENT_UNSYNCED) || text.Contains("not connected", StringComparison.Ordinal))
             return AgentAnswer.NotAsked;
-        return domain.State() == GuestState.Running ? AgentAnswer.Silent : AgentAnswer.NotAsked;
+        return domain.StateOrUnknown() == GuestState.Running ? AgentAnswer.Silent : AgentAnswer.NotAsked;
     }
 }

@@ -17,7 +17,7 @@ public sealed record GuestXml(string Text, string OnCrash)
         using var domain = connection.Find(nameOrUuid, ct);
         if (domain is null)
             return null;
-        var text = LibvirtCall.Run("asking for the definition", domain.Xml, ct);
+        var text = LibvirtCall.Run("asking for the definition", domain.Describe, ct);
         return new GuestXml(text, CrashSetting.NameOf(CrashSetting.Read(text).Wanted));
     }
 }

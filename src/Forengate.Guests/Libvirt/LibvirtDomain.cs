@@ -54,17 +54,7 @@ internal sealed unsafe class LibvirtDomain : SafeHandle
     private string? TryDescription()
     {
         using var held = new HeldHandle(this);
-        var text = LibvirtNative.DomainDescription(held.Value, 0);
-        if (text is null)
-            return null;
-        try
-        {
-            return Marshal.PtrToStringUTF8((nint)text);
-        }
-        finally
-        {
-            LibvirtNative.Free(text);
-        }
+        return LibvirtConnection.TakeText(LibvirtNative.XmlDescription(held.Value, 0));
     }
 
     public void Suspend()
@@ -109,11 +99,7 @@ internal sealed unsafe class LibvirtDomain : SafeHandle
     }
 
     /// <summary>libvirt's description of the domain as it is now.</summary>
-    public string Describe()
-    {
-        using var held = new HeldHandle(this);
-        return LibvirtConnection.TakeText(LibvirtNative.XmlDescription(held.Value, 0)) ?? throw LibvirtCall.Failure($"describing {Name}");
-    }
+    public string Describe() => TryDescription() ?? throw LibvirtCall.Failure($"describing {Name}");
 
     /// <summary>The state and, where it is <see cref="LibvirtNative.Paused"/>, why (virDomainPausedReason).</summary>
     public (GuestState State, int Reason) State()

@@ -74,12 +74,6 @@ internal static unsafe partial class LibvirtEventNative
     [LibraryImport(QemuLibrary, EntryPoint = "virDomainQemuAgentCommand", StringMarshalling = StringMarshalling.Utf8)]
     public static partial byte* AgentCommand(nint domain, string command, int seconds, uint flags);
 
-    [LibraryImport(Library, EntryPoint = "virDomainGetState")]
-    public static partial int GetState(nint domain, int* state, int* reason, uint flags);
-
-    [LibraryImport(Library, EntryPoint = "virDomainGetXMLDesc")]
-    public static partial byte* DescribeXml(nint domain, uint flags);
-
     /// <summary>Since libvirt 3.9.0.</summary>
     [LibraryImport(Library, EntryPoint = "virDomainSetLifecycleAction")]
     public static partial int SetLifecycleAction(nint domain, uint type, uint action, uint flags);

@@ -114,9 +114,6 @@ internal static unsafe partial class LibvirtNative
     [LibraryImport(Library, EntryPoint = "virDomainGetInfo")]
     public static partial int DomainInformation(nint domain, DomainInfo* info);
 
-    [LibraryImport(Library, EntryPoint = "virDomainGetXMLDesc")]
-    public static partial byte* DomainDescription(nint domain, uint flags);
-
     /// <summary>Major * 1,000,000 + minor * 1,000 + release.</summary>
     [LibraryImport(Library, EntryPoint = "virConnectGetVersion")]
     public static partial int HypervisorVersion(nint connection, ulong* version);

@@ -65,8 +65,8 @@ internal static class PortableCapture
     {
         GuestException TooLittle(ulong available) => new(
             GuestFailure.NoMemory,
-            $"{session.Target}: a copy of the guest's {size >> 20} MiB needs as much free memory and {LiveCapture.Reserve >> 20} MiB more, and the host has {available >> 20} MiB; free some, or look at it with a command that holds the guest");
-        if (HostMemory.Available() is { } available && available < size + LiveCapture.Reserve)
+            $"{session.Target}: a copy of the guest's {size >> 20} MiB needs as much free memory and {CopyRoom.Reserve >> 20} MiB more, and the host has {available >> 20} MiB; free some, or look at it with a command that holds the guest");
+        if (HostMemory.Available() is { } available && available < size + CopyRoom.Reserve)
             throw TooLittle(available);
         return MemoryFile.Create(size, capacity, progress, ct) ?? throw TooLittle(HostMemory.Available() ?? 0);
     }

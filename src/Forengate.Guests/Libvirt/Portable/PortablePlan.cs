@@ -109,8 +109,8 @@ internal static class PortablePlan
 
     private static (string?, GuestFailure?) Obstacle(ulong need, TimeSpan pause, CaptureOptions options)
     {
-        if (HostMemory.Available() is { } available && available < need + LiveCapture.Reserve)
-            return ($"it needs {need >> 20} MiB of free host memory and {LiveCapture.Reserve >> 20} MiB more, and there are {available >> 20} MiB", GuestFailure.NoMemory);
+        if (HostMemory.Available() is { } available && available < need + CopyRoom.Reserve)
+            return ($"it needs {need >> 20} MiB of free host memory and {CopyRoom.Reserve >> 20} MiB more, and there are {available >> 20} MiB", GuestFailure.NoMemory);
         if (options.MaxPause is { } most && pause > most)
         {
             return (string.Create(CultureInfo.InvariantCulture,
