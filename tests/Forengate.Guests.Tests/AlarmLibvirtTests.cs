@@ -183,6 +183,7 @@ public sealed class AlarmLibvirtTests(TestLibvirt libvirt) : IClassFixture<TestL
     [Fact]
     public void All_guests_are_heard_and_of_named_ones_only_those()
     {
+        libvirt.EndGuests();
         using var all = AlarmSources.ForLibvirt(libvirt.Uri, null, new AlarmOptions { HoldCrashes = false }, CancellationToken.None);
         using var named = Listen("second");
         libvirt.StartAlarm("first", "destroy");

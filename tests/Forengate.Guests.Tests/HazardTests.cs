@@ -68,7 +68,7 @@ public sealed class HazardTests(SnapshotLibvirt libvirt) : IClassFixture<Snapsho
         var e = Assert.Throws<GuestException>(() => LiveCapture.Take(
             qemu.Target, TestQemu.Options(CaptureMode.Snapshot) with { SnapshotSilence = TimeSpan.FromSeconds(1) },
             new AtFirst(CapturePhase.Copying, () => WatchdogTests.Signal(qemu.ProcessId, SigStop)), Ct));
-        Assert.Contains("is it stopped?", e.Message, StringComparison.Ordinal);
+        Assert.Contains("is it stopped,", e.Message, StringComparison.Ordinal);
         WatchdogTests.Signal(qemu.ProcessId, SigCont);
         SnapshotWatchdogTests.AssertAdvancesWithinASecond(qemu);
         TestQemu.WaitFor(() => SnapshotWatchdogTests.IsFree(qemu), "the watchdog to end");

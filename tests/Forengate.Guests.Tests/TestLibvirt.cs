@@ -166,6 +166,13 @@ public class TestLibvirt : IDisposable
         TryVirsh(out _, "destroy", target.Name);
     }
 
+    /// <summary>Ends what earlier tests left, for one that listens to all guests.</summary>
+    public void EndGuests()
+    {
+        foreach (var guest in _guests)
+            TryVirsh(out _, "destroy", guest);
+    }
+
     public string State(string name) => Virsh("domstate", name).Trim();
 
     public string Virsh(params string[] arguments) => TryVirsh(out var output, arguments) ? output : throw new InvalidOperationException($"virsh {string.Join(' ', arguments)}: {output}");

@@ -177,6 +177,27 @@ public sealed class LiveGuestTests
         Assert.Equal(2, ForengateProgram.Run("dump", twin.Target).ExitCode);
     }
 
+    [Theory]
+    [InlineData("snapshot")]
+    [InlineData("stop")]
+    public void A_full_disk_and_a_reader_that_goes_away_are_reasons_and_the_guest_runs_on(string consistency)
+    {
+        using var twin = TwinGuest.Start(TwinImages.Get("--build", "19041", "--memory", "128", "--cpus", "2", "--cpu-modes", "mixed"));
+        using var monitor = twin.Machine.OpenMonitor();
+        // A disk on which every write fails for want of room.
+        var full = ForengateProgram.RunUnder(["sh", "-c", "\"$@\" > /dev/full", "sh"], ["dump", twin.Target, "-", "--consistency", consistency]);
+        Assert.Equal(1, full.ExitCode);
+        Assert.NotEmpty(full.Reason);
+        RunsAgain(monitor, twin);
+        var read = ForengateProgram.RunUnder(["sh", "-c", "{ \"$@\"; echo \"ended with $?\" >&2; } | head -c 1", "sh"], ["dump", twin.Target, "-", "--consistency", consistency]);
+        Assert.Contains("ended with 1", read.Errors, StringComparison.Ordinal);
+        RunsAgain(monitor, twin);
+        // Another one is as good as the first.
+        var folder = TwinFolders.New();
+        ForengateProgram.Run("dump", twin.Target, Path.Combine(folder, "out.dmp"), "--consistency", consistency).Done();
+        Directory.Delete(folder, recursive: true);
+    }
+
     private static string Kernel(string target) => ForengateProgram.Run("info", target, "--output", "json").Done().Json.GetProperty("windows").GetProperty("kernelBase").GetString()!;
 
     private static Dictionary<uint, JsonElement> Processes(TwinGuest twin, params string[] options) =>
