@@ -80,6 +80,8 @@ public sealed class ConfidentialTests
 
         public void PassDescriptor(string name, int descriptor, CancellationToken ct) => throw new NotSupportedException();
 
+        public long AddDescriptor(string note, int descriptor, CancellationToken ct) => throw new NotSupportedException();
+
         public RunState QueryState(CancellationToken ct) => new(true, "running");
 
         public void Stop(CancellationToken ct)

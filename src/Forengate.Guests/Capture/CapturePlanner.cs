@@ -97,6 +97,9 @@ internal static class CapturePlanner
             facts.Add($"this QEMU hangs a guest whose snapshot is cancelled: it is read to its end whatever happens, by the watchdog if need be");
         if (session.Monitor is LibvirtMonitor)
             facts.Add("asking QEMU through libvirt marks the domain as tainted (custom-monitor); a QMP socket of its own (qmp:SOCKET) does not, nor do libvirt's own dump and peeks (--means libvirt)");
+        facts.Add(DeviceStateFile.Obstacle(session.Monitor, ct) is { } without
+            ? $"stopped, {DeviceStateFile.Missing}: {without}"
+            : "stopped, too, it gives all registers (LSTAR, YMM) by the state of its devices");
         facts.AddRange(session.Remarks);
         return facts;
     }

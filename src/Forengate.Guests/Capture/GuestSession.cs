@@ -73,6 +73,7 @@ internal sealed class GuestSession : IDisposable
 
     public void Dispose()
     {
+        Cpus.Dispose();
         Process.Dispose();
         Monitor.Dispose();
     }

@@ -132,6 +132,7 @@ public static class LiveCapture
 
     private static View? Hold(GuestTarget target, GuestSession session, CaptureOptions options, CancellationToken ct)
     {
+        session.Cpus.Prepare(session.Remarks, ct);
         var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
         var hold = Stop(session, watchdog, options.Deadline ?? s_holdDeadline, ct);
         try
@@ -166,6 +167,8 @@ public static class LiveCapture
     {
         var taken = DateTimeOffset.UtcNow;
         session.Settle(ct);
+        if (hold is null && DeviceStateFile.IsCalm(session.State))
+            session.Cpus.Prepare(session.Remarks, ct);
         var cpus = session.Cpus.Read(session.Remarks, ct);
         var reason = hold is null
             ? $"the guest already stood still ({session.State.Status}) and is read in place"
@@ -190,6 +193,7 @@ public static class LiveCapture
             if (room.Describe(snapshot: false) is { } spilled)
                 session.Remarks.Add(spilled);
             var deadline = options.Deadline ?? TimeSpan.FromTicks(Math.Max(s_leastDeadline.Ticks, 4 * way.Pause!.Value.Ticks));
+            session.Cpus.Prepare(session.Remarks, ct);
             var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
             using var hold = Stop(session, watchdog, deadline, ct, options.GoesOnThroughSignals);
             var taken = DateTimeOffset.UtcNow;

@@ -117,18 +117,22 @@ public sealed class LibvirtMonitor : IGuestMonitor
         return MonitorCommands.ReturnOf(Name, command, Monitor(MonitorCommands.Line(command, arguments), human: false, command == "migrate", ct));
     }
 
-    public void PassDescriptor(string name, int descriptor, CancellationToken ct)
+    public void PassDescriptor(string name, int descriptor, CancellationToken ct) => Pass("getfd", w => w.WriteString("fdname", name), descriptor, ct);
+
+    public long AddDescriptor(string note, int descriptor, CancellationToken ct) =>
+        MonitorCommands.FileSetOf(Pass(MonitorCommands.AddFile, w => w.WriteString("opaque", note), descriptor, ct));
+
+    private JsonElement Pass(string command, Action<Utf8JsonWriter> arguments, int descriptor, CancellationToken ct)
     {
-        const string Command = "getfd";
         string? answer;
         lock (_turn)
         {
             _tainted = true;
-            answer = LibvirtCall.Run("a monitor command", () => _domain.MonitorCommand(MonitorCommands.Line(Command, w => w.WriteString("fdname", name)), descriptor), ct);
+            answer = LibvirtCall.Run("a monitor command", () => _domain.MonitorCommand(MonitorCommands.Line(command, arguments), descriptor), ct);
         }
         if (answer is null)
-            throw new QmpRefusedException(Command, "this libvirt passes no descriptors to QEMU (8.2.0 and later do)");
-        MonitorCommands.ReturnOf(Name, Command, answer);
+            throw new QmpRefusedException(command, "this libvirt passes no descriptors to QEMU (8.2.0 and later do)");
+        return MonitorCommands.ReturnOf(Name, command, answer);
     }
 
     public string Human(string commandLine, CancellationToken ct) => Monitor(commandLine, human: true, once: false, ct);

@@ -18,6 +18,7 @@ internal static unsafe partial class LinuxNative
     public const int ENOSYS = 38;
 
     public const int O_RDONLY = 0;
+    public const int O_WRONLY = 1;
     public const int O_RDWR = 2;
     public const int O_CREAT = 0x40;
     public const int O_EXCL = 0x80;

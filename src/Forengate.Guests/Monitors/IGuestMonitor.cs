@@ -25,6 +25,14 @@ public interface IGuestMonitor : IDisposable
     /// <exception cref="QmpRefusedException">QEMU, or libvirt, does not take it.</exception>
     void PassDescriptor(string name, int descriptor, CancellationToken ct);
 
+    /// <summary>Gives QEMU a copy of a descriptor of ours, which it then opens as a file by the name <c>/dev/fdset/NUMBER</c> (QMP add-fd), until it is removed.</summary>
+    /// <param name="note">Stands beside it in <c>query-fdsets</c>.</param>
+    /// <param name="descriptor">Ours.</param>
+    /// <param name="ct">Ends the waiting.</param>
+    /// <returns>The number.</returns>
+    /// <exception cref="QmpRefusedException">QEMU, or libvirt, does not take it.</exception>
+    long AddDescriptor(string note, int descriptor, CancellationToken ct);
+
     RunState QueryState(CancellationToken ct);
 
     /// <summary>Stops the vCPUs; returns when they stand.</summary>

@@ -6,6 +6,11 @@ namespace Forengate.Guests;
 /// <summary>Commands that are the same whichever way leads to the monitor.</summary>
 internal static class MonitorCommands
 {
+    public const string AddFile = "add-fd";
+
+    /// <summary>The number of the set that a descriptor was added to (qapi/misc.json, AddfdInfo).</summary>
+    public static long FileSetOf(JsonElement answer) => answer.Integer("fdset-id") ?? throw new QmpRefusedException(AddFile, "the answer names no set");
+
     public static RunState ParseState(JsonElement answer) => new(answer.Truth("running") ?? false, answer.Text("status") ?? "unknown");
 
     /// <summary>What stands under "return" in an answer that libvirt hands over as text.</summary>

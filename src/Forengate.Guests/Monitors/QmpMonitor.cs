@@ -59,6 +59,12 @@ public sealed class QmpMonitor : IGuestMonitor
             _connection.Execute("getfd", w => w.WriteString("fdname", name), s_command, ct, descriptor);
     }
 
+    public long AddDescriptor(string note, int descriptor, CancellationToken ct)
+    {
+        lock (_turn)
+            return MonitorCommands.FileSetOf(_connection.Execute(MonitorCommands.AddFile, w => w.WriteString("opaque", note), s_command, ct, descriptor));
+    }
+
     public RunState QueryState(CancellationToken ct) => MonitorCommands.ParseState(Qmp("query-status", null, ct));
 
     public void Stop(CancellationToken ct) => Execute("stop", null, s_stop, ct);

@@ -6,14 +6,16 @@ namespace Forengate.Guests;
 
 /// <summary>
 /// All registers that a stopped guest's monitor gives: QEMU's ELF notes (general registers, segments, control registers, KERNEL_GS_BASE), HMP's <c>info registers</c>
-/// (EFER, debug registers, FPU, vectors, RFLAGS with TCG's lazy flags worked out) and the local APIC's task priority (CR8). LSTAR and other MSRs are in none of them.
+/// (EFER, debug registers, FPU, vectors, RFLAGS with TCG's lazy flags worked out) and the local APIC's task priority (CR8). LSTAR and other MSRs are in none of them, and come from the
+/// devices' state (<see cref="DeviceStateFile"/>) where QEMU gives it.
 /// </summary>
-internal sealed class CpuReader
+internal sealed class CpuReader : IDisposable
 {
     private const int MostCpus = 4096;
 
     private readonly IGuestMonitor _monitor;
     private readonly Dictionary<long, long> _apicIds = [];
+    private DeviceStateFile? _devices;
 
     /// <summary>Learns now, before the guest stands still, what does not change.</summary>
     public CpuReader(IGuestMonitor monitor, CancellationToken ct)
@@ -28,6 +30,14 @@ internal sealed class CpuReader
             if (id is { ValueKind: JsonValueKind.Number } number && number.TryGetInt64(out var value))
                 _apicIds.TryAdd(index, value);
         }
+    }
+
+    /// <summary>Makes ready, before the guest stands still, what is needed for the registers that only its devices' state has.</summary>
+    public void Prepare(List<string> remarks, CancellationToken ct)
+    {
+        _devices = DeviceStateFile.Prepare(_monitor, ct, out var reason);
+        if (reason is not null)
+            remarks.Add($"{DeviceStateFile.Missing}: {reason}");
     }
 
     /// <summary>All CPUs of the guest, which stands still, in QEMU's order.</summary>
@@ -50,8 +60,75 @@ internal sealed class CpuReader
             var merged = note is null ? hmp! : hmp is null ? note : Merge(note, hmp, remarks);
             cpus.Add(merged with { Cr8 = TaskPriority(i, ct) });
         }
+        return _devices is null ? cpus : Complete(cpus, remarks, ct);
+    }
+
+    private List<CpuState> Complete(List<CpuState> cpus, List<string> remarks, CancellationToken ct)
+    {
+        var state = _devices!.Save(ct, out var reason);
+        var saved = state is { } bytes ? DeviceStateCpus.Read(bytes, out reason) : [];
+        if (reason is null && saved.Count < cpus.Count)
+            reason = $"it has {saved.Count} of {cpus.Count} CPUs";
+        for (var i = 0; reason is null && i < cpus.Count; i++)
+            reason = Disagreement(cpus[i], saved[i]);
+        if (reason is null)
+            return [.. cpus.Select((cpu, i) => Complete(cpu, saved[i]))];
+        remarks.Add($"{DeviceStateFile.Missing}: {reason}");
         return cpus;
     }
+
+    /// <summary>
+    /// Both are of one instant: what both have must be the same, and lies on both sides of what only one has (EFER before LSTAR, KERNEL_GS_BASE behind it). Null when it is.
+    /// </summary>
+    internal static string? Disagreement(CpuState read, CpuState saved)
+    {
+        ReadOnlySpan<(string Name, ulong? Read, ulong? Saved)> both =
+        [
+            ("RIP", read.Rip, saved.Rip), ("RSP", read.Rsp, saved.Rsp), ("RAX", read.Rax, saved.Rax), ("RBX", read.Rbx, saved.Rbx), ("R15", read.R15, saved.R15), ("CR0", read.Cr0, saved.Cr0),
+            ("CR3", read.Cr3, saved.Cr3), ("CR4", read.Cr4, saved.Cr4), ("EFER", read.Efer, saved.Efer), ("KERNEL_GS_BASE", read.KernelGsBase, saved.KernelGsBase), ("DR7", read.Dr7, saved.Dr7),
+        ];
+        foreach (var (name, here, there) in both)
+        {
+            if (here is { } value && there != value)
+                return string.Create(CultureInfo.InvariantCulture, $"CPU {read.Index}: {name} is 0x{value:x} by the monitor and 0x{there:x} in it");
+        }
+        return null;
+    }
+
+    /// <summary>QEMU's text leaves out what is 0, and shortens; but RFLAGS and CR8 are worked out there, and in no state of TCG's.</summary>
+    private static CpuState Complete(CpuState read, CpuState saved) => read with
+    {
+        Source = read.Source + ", device state",
+        Efer = saved.Efer ?? read.Efer,
+        Star = saved.Star,
+        LStar = saved.LStar,
+        CStar = saved.CStar,
+        SfMask = saved.SfMask,
+        KernelGsBase = saved.KernelGsBase ?? read.KernelGsBase,
+        Pat = saved.Pat,
+        SysenterCs = saved.SysenterCs,
+        SysenterEsp = saved.SysenterEsp,
+        SysenterEip = saved.SysenterEip,
+        Tsc = saved.Tsc,
+        TscAux = saved.TscAux,
+        Xcr0 = saved.Xcr0,
+        Dr0 = saved.Dr0 ?? read.Dr0,
+        Dr1 = saved.Dr1 ?? read.Dr1,
+        Dr2 = saved.Dr2 ?? read.Dr2,
+        Dr3 = saved.Dr3 ?? read.Dr3,
+        Dr6 = saved.Dr6 ?? read.Dr6,
+        Dr7 = saved.Dr7 ?? read.Dr7,
+        Fcw = saved.Fcw ?? read.Fcw,
+        Fsw = saved.Fsw ?? read.Fsw,
+        Ftw = saved.Ftw ?? read.Ftw,
+        MxCsr = saved.MxCsr ?? read.MxCsr,
+        St = saved.St ?? read.St,
+        Xmm = saved.Xmm ?? read.Xmm,
+        YmmHigh = saved.YmmHigh ?? read.YmmHigh,
+    };
+
+    /// <summary>Takes back what QEMU was given.</summary>
+    public void Dispose() => _devices?.Dispose();
 
     internal static CpuState Merge(CpuState note, CpuState hmp, List<string> remarks)
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 
 namespace Forengate.Guests;
 
@@ -108,15 +109,22 @@ internal static class SnapshotFacts
         _ => RamBackend.File,
     };
 
+    /// <summary>Why QEMU can't give its devices' state now; null when it says nothing against it.</summary>
+    public static string? MigrationObstacle(IGuestMonitor monitor, CancellationToken ct)
+    {
+        if (monitor.TryQmp("query-migrate", null, ct) is not { } migration)
+            return null;
+        if (MonitorCommands.IsAtWork(migration.Text("status")))
+            return "a migration, save or snapshot of the guest is at work";
+        return migration.ValueKind == JsonValueKind.Object && migration.TryGetProperty("blocked-reasons", out var reasons)
+            && reasons.Items().FirstOrDefault() is { ValueKind: JsonValueKind.String } first
+            ? $"a device of the guest does not let it be migrated ({first.GetString()})" : null;
+    }
+
     private static string? BlockedBy(IGuestMonitor monitor, CancellationToken ct)
     {
-        if (monitor.TryQmp("query-migrate", null, ct) is { } migration)
-        {
-            if (MonitorCommands.IsAtWork(migration.Text("status")))
-                return "a migration, save or snapshot of the guest is at work";
-            if (migration.ValueKind == System.Text.Json.JsonValueKind.Object && migration.TryGetProperty("blocked-reasons", out var reasons) && reasons.Items().FirstOrDefault() is { ValueKind: System.Text.Json.JsonValueKind.String } first)
-                return $"a device of the guest does not let it be migrated ({first.GetString()})";
-        }
+        if (MigrationObstacle(monitor, ct) is { } obstacle)
+            return obstacle;
         foreach (var container in (ReadOnlySpan<string>)["/machine/peripheral", "/machine/peripheral-anon"])
         {
             foreach (var child in (monitor.TryQmp("qom-list", w => w.WriteString("path", container), ct) ?? default).Items())

@@ -73,7 +73,8 @@ internal static class MigrationCpus
         return [.. cpus.Values];
     }
 
-    private static CpuState Read(DeviceFields cpu, uint number, bool isKvm)
+    /// <summary>Reads one CPU.</summary>
+    internal static CpuState Read(DeviceFields cpu, uint number, bool isKvm)
     {
         var status = (ushort?)cpu.Number("env.fpus_vmstate");
         var tsc = cpu.Number("env.tsc");
