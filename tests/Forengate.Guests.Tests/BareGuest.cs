@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 namespace Forengate.Guests.Tests;
 
 /// <summary>
-/// A guest of 220 bytes of code that SeaBIOS starts by multiboot: long mode, identity-mapped first GiB, known values in the registers, and then it writes a rising counter into page
+/// A guest of some 240 bytes of code that SeaBIOS starts by multiboot: long mode, identity-mapped first GiB, known values in the registers, and then it writes a rising counter into page
 /// (counter mod 8192) of a field of pages for ever. At one instant all stamps lie within 8192 of each other and each fits its page.
 /// </summary>
 internal static class BareGuest
@@ -16,6 +16,7 @@ internal static class BareGuest
     public const ulong Cr3 = LoadAddress + 0x1000;
     public const ulong GsBase = 0xFFFFF801_12345000;
     public const ulong KernelGsBase = 0x000000E7_00ABC000;
+    public const ulong LStar = 0xFFFFF801_15746000;
     public const ulong Dr0 = 0xFFFFF800_11223344;
     public const ulong Rbx = 0xBBBBBBBB_00000001;
     public const ulong Rdi = 0xD1D1D1D1_D1D1D1D1;
@@ -56,6 +57,8 @@ internal static class BareGuest
         0xB8, 0x00, 0x50, 0x34, 0x12, 0xBA, 0x01, 0xF8, 0xFF, 0xFF, 0x0F, 0x30, // wrmsr 0xFFFFF80112345000
         0xB9, 0x02, 0x01, 0x00, 0xC0, // mov ecx, IA32_KERNEL_GS_BASE
         0xB8, 0x00, 0xC0, 0xAB, 0x00, 0xBA, 0xE7, 0x00, 0x00, 0x00, 0x0F, 0x30, // wrmsr 0xE700ABC000
+        0xB9, 0x82, 0x00, 0x00, 0xC0, // mov ecx, IA32_LSTAR
+        0xB8, 0x00, 0x60, 0x74, 0x15, 0xBA, 0x01, 0xF8, 0xFF, 0xFF, 0x0F, 0x30, // wrmsr 0xFFFFF80115746000
         0x48, 0xB8, 0x44, 0x33, 0x22, 0x11, 0x00, 0xF8, 0xFF, 0xFF, 0x0F, 0x23, 0xC0, // mov dr0, 0xFFFFF80011223344
         0xB8, 0x09, 0x00, 0x00, 0x00, 0x44, 0x0F, 0x22, 0xC0, // mov cr8, 9
         0xDB, 0xE3, 0xD9, 0xE8, // fninit; fld1

@@ -6,7 +6,8 @@ return args switch
 {
     [Forengate.Guests.Watchdog.Verb, .. var rest] => Forengate.Guests.Watchdog.RunAsChild(rest),
     [Victim.Verb, .. var rest] => Victim.Run(rest),
-    [SnapshotVictim.Verb, .. var rest] => SnapshotVictim.Run(rest),
+    [SnapshotVictim.Verb, .. var rest] => SnapshotVictim.Run(Forengate.Guests.CaptureMode.Snapshot, rest),
+    [SnapshotVictim.StopVerb, .. var rest] => SnapshotVictim.Run(Forengate.Guests.CaptureMode.StopAndCopy, rest),
     [PortableVictim.Verb, .. var rest] => PortableVictim.Run(rest),
     [PortableVictim.OnceVerb, .. var rest] => PortableVictim.RunOnce(rest),
     _ => Xunit.Runner.InProc.SystemConsole.ConsoleRunner.Run(args).GetAwaiter().GetResult(),

@@ -78,7 +78,7 @@ public sealed class SnapshotTests
         Assert.Equal(BareGuest.GsBase, cpu.Gs!.Value.Base);
         Assert.Equal(BareGuest.KernelGsBase, cpu.KernelGsBase);
         Assert.Equal(BareGuest.Dr0, cpu.Dr0);
-        Assert.Equal(0UL, cpu.LStar);
+        Assert.Equal(BareGuest.LStar, cpu.LStar);
         Assert.NotNull(cpu.Pat);
         Assert.Equal((ushort)0x37F, cpu.Fcw);
         Assert.True(cpu.Xmm!.Value.Span.Slice(7 * 16, 16).SequenceEqual(BareGuest.Xmm7));

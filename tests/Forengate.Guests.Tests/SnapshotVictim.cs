@@ -1,13 +1,16 @@
 namespace Forengate.Guests.Tests;
 
-/// <summary>A process that takes one snapshot after the other of a guest, until something happens to it. It says "begun" when the first begins.</summary>
+/// <summary>A process that takes one view after the other of a guest, until something happens to it. It says "begun" when the first begins.</summary>
 internal static class SnapshotVictim
 {
     public const string Verb = "snapshots";
 
-    public static int Run(string[] arguments)
+    /// <summary>Stops and copies instead.</summary>
+    public const string StopVerb = "copies";
+
+    public static int Run(CaptureMode mode, string[] arguments)
     {
-        var options = new CaptureOptions { Mode = CaptureMode.Snapshot, Watchdog = WatchdogHost.ThisProgram(), ConnectUri = arguments.Length > 1 ? arguments[1] : null };
+        var options = new CaptureOptions { Mode = mode, Watchdog = WatchdogHost.ThisProgram(), ConnectUri = arguments.Length > 1 ? arguments[1] : null };
         for (; ; )
         {
             using var view = LiveCapture.Take(GuestTarget.Parse(arguments[0]), options, new Saying(), CancellationToken.None);
