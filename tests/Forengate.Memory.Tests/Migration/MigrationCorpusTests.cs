@@ -1,6 +1,7 @@
 using System.IO.Compression;
 using Forengate.Memory.Tests.Qemu;
 using Forengate.Testing;
+using Forengate.Testing.Hostile;
 
 namespace Forengate.Memory.Tests.Migration;
 
@@ -29,6 +30,43 @@ public sealed class MigrationCorpusTests
         Assert.True(view.Memory.TryRead(new PhysicalAddress(LongModeStub.Code), code));
         Assert.Equal(RegisterStub.Image()[..16], code);
         Assert.Equal(0x9000UL, new AddressSpace(view.Memory, view.Cpus[0].Cr3!.Value).Translate(new VirtualAddress(0x9000)).Address.Value);
+    }
+
+    /// <summary>QEMU writes the devices' state alone without a description: the same sections as in these streams, whose own descriptions put every register where it is found then.</summary>
+    [Theory]
+    [InlineData(Pc72, 2)]
+    [InlineData("qemu-7.2-numa-devices", 2)]
+    [InlineData(Q35of10, 2)]
+    [InlineData("qemu-10.0-virtio-mem", 1)]
+    public void Every_register_is_found_without_a_description(string name, int count)
+    {
+        var cpus = DeviceStateCpus.Read(Load(name), out var problem);
+        Assert.Null(problem);
+        Assert.Equal(count, cpus.Count);
+        // CR8 stands in the section of the APIC, which is not looked for.
+        AssertRegisters(cpus[0] with { Cr8 = RegisterStub.Cr8 });
+    }
+
+    [Theory]
+    [InlineData(Pc72)]
+    [InlineData(Q35of10)]
+    public void Broken_device_state_is_read_as_far_as_it_is_right(string name)
+    {
+        var stream = Load(name);
+        var state = stream[^Math.Min(stream.Length, 1 << 18)..];
+        stream.AsSpan(0, MigrationLayout.HeaderSize).CopyTo(state);
+        Assert.Equal(2, DeviceStateCpus.Read(state, out _).Count);
+        for (var length = 0; length < state.Length; length += 61)
+        {
+            var cpus = DeviceStateCpus.Read(state.AsMemory(0, length), out var problem);
+            Assert.Equal(cpus.Count == 0, problem is not null);
+        }
+        Bounded.Survives(state, 5, 200, bytes => DeviceStateCpus.Read(bytes, out _));
+        // Another version is said, not guessed at.
+        var header = state.AsSpan().IndexOf("\u0003cpu\0\0\0\0\0\0\0\u000C"u8);
+        state[header + 11]++;
+        Assert.Empty(DeviceStateCpus.Read(state, out var version));
+        Assert.Contains("version 13", version, StringComparison.Ordinal);
     }
 
     [Fact]
