@@ -30,6 +30,8 @@ internal sealed class QmpAlarmSource : IAlarmSource
     private int _loans;
     private volatile bool _running;
     private volatile bool _crashed;
+    /// <summary>It stands because its watchdog ran out, and that was told: the connection is made anew after each loan, and finds it standing still.</summary>
+    private volatile bool _ranOut;
     private volatile bool _isGone;
     private volatile int _boots;
     private string? _ending;
@@ -80,7 +82,7 @@ internal sealed class QmpAlarmSource : IAlarmSource
         if (isNew)
         {
             _panic = QmpPanicSetting.Of(connection.PeerProcess) ?? Unknown();
-            (_set, _crashed, _ending, _hold) = (false, false, null, null);
+            (_set, _crashed, _ranOut, _ending, _hold) = (false, false, false, null, null);
             _boots++;
         }
         var wasHeld = _set;
@@ -95,9 +97,17 @@ internal sealed class QmpAlarmSource : IAlarmSource
         if (state.Status == "guest-panicked")
             Panicked(new GuestPanicEvent(null, GuestStanding.Stands), null, wasHeld, "the guest had panicked before we listened");
         else if (state.Status == "watchdog")
-            Tell(GuestAlarmKind.Watchdog, null, "its watchdog had run out before we listened, and it stands still", GuestStanding.Stands, watchdog: "pause");
+            FoundRunOut();
         else
-            _crashed = false;
+            (_crashed, _ranOut) = (false, false);
+    }
+
+    private void FoundRunOut()
+    {
+        if (_ranOut)
+            return;
+        _ranOut = true;
+        Tell(GuestAlarmKind.Watchdog, null, "its watchdog had run out before we listened, and it stands still", GuestStanding.Stands, watchdog: "pause");
     }
 
     private QmpPanicSetting Unknown()
@@ -243,16 +253,17 @@ internal sealed class QmpAlarmSource : IAlarmSource
                 break;
             case "WATCHDOG":
                 var action = data.Text("action");
+                _ranOut = action == "pause";
                 Tell(GuestAlarmKind.Watchdog, at, $"its watchdog ran out; QEMU's action is {action ?? "not told"}", GuestPanicEvent.AfterWatchdog(action), action);
                 break;
             case "STOP":
                 _running = false;
                 break;
             case "RESUME":
-                (_running, _crashed, _hold) = (true, false, null);
+                (_running, _crashed, _ranOut, _hold) = (true, false, false, null);
                 break;
             case "RESET":
-                (_crashed, _hold) = (false, null);
+                (_crashed, _ranOut, _hold) = (false, false, null);
                 _boots++;
                 break;
             case "SHUTDOWN":
