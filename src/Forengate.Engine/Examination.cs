@@ -81,14 +81,14 @@ public sealed class Examination : IDisposable
 
     public Listing<Process> Processes(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Counted(Small is { } small
         ? new Listing<Process>(small.Process is { } only ? [only] : [], [.. small.ProcessWarnings, "a small dump holds one process only, the one that ran where it crashed"])
-        : Windows.X86 is { } x86 ? ByListOnly(X86Lists.Processes(x86, cancellation), scan)
+        : Windows.X86 is { } x86 ? scan ? X86Lists.ScanProcesses(x86, Progress(progress, "scanning memory"), cancellation) : X86Lists.Processes(x86, cancellation)
         : scan
         ? ProcessList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
         : ProcessList.Walk(Found, cancellation));
 
     public Listing<Driver> Drivers(bool scan, IProgress<JobProgress>? progress, CancellationToken cancellation) => Counted(Small is { } small
         ? new Listing<Driver>(small.Drivers, scan ? ["a small dump has no memory to scan: this is its own list"] : small.Drivers.Count == 0 ? ["the small dump lists no driver"] : [])
-        : Windows.X86 is { } x86 ? ByListOnly(X86Lists.Drivers(x86, cancellation), scan)
+        : Windows.X86 is { } x86 ? scan ? X86Lists.ScanDrivers(x86, Progress(progress, "scanning memory"), cancellation) : X86Lists.Drivers(x86, cancellation)
         : scan
         ? DriverList.Scan(Found, Progress(progress, "scanning memory"), cancellation)
         : DriverList.Walk(Found, cancellation));
@@ -98,9 +98,6 @@ public sealed class Examination : IDisposable
         _torn += listing.Torn;
         return listing;
     }
-
-    private static Listing<T> ByListOnly<T>(Listing<T> listing, bool scan) =>
-        scan ? listing with { Warnings = [.. listing.Warnings, "memory is not scanned in 32-bit systems: this is Windows' own list"] } : listing;
 
     /// <summary>What is damaged or cut off in the image: what is read from it may not be all there was. Empty for a sound image and a live guest.</summary>
     public IReadOnlyList<string> Damage => [.. View.Origin.Damage, .. Small?.Damage ?? []];

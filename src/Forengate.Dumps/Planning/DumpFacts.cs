@@ -35,7 +35,7 @@ internal sealed record DumpFacts
     public IReadOnlyList<PhysicalRange>? MemoryBlock { get; init; }
 
     /// <summary>Windows' record of its pages, with why there is none; asked only where a dump needs it.</summary>
-    public Func<(PageFrameDatabase? Database, string? Why)> PageFrames { get; init; } = static () => (null, "the page frame database was not looked for");
+    public Func<CancellationToken, (PageFrameDatabase? Database, string? Why)> PageFrames { get; init; } = static _ => (null, "the page frame database was not looked for");
 
     /// <summary>Top page tables of the processes that Windows lists, of both modes, PCID masked; asked only where a dump needs them.</summary>
     public Func<CancellationToken, IReadOnlyList<ProcessTables>> Processes { get; init; } = static _ => [];
@@ -58,7 +58,7 @@ internal sealed record DumpFacts
         MemoryBlock = system.PhysicalMemoryBlock,
         Drivers = ct => DriverList.Walk(system, ct).Items,
         Processes = ct => [.. ProcessList.Walk(system, ct).Items.Select(ProcessTables.Of)],
-        PageFrames = () => (PageFrameDatabase.Of(system, out var why), why),
+        PageFrames = ct => (PageFrameDatabase.Of(system, out var why, ct), why),
     };
 }
 

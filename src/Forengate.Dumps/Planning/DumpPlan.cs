@@ -125,7 +125,7 @@ public sealed class DumpPlan
         var isSmall = options.Kind == DumpKind.Small;
         var isBitmap = !isSmall && options.Kind != DumpKind.Full;
         var held = isBitmap ? PageBitmap.Readable(facts.View.Memory, runs.Wanted) : runs.Runs;
-        var selection = Select(facts, options.Kind, held, patches.Patches, ct);
+        var selection = Select(facts, options.Kind, held, patches.Patches, notes, ct);
         var stored = selection.Stored;
         var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout64.HeaderSize, runs.Runs, stored)
             : isSmall ? SmallDumpPlan.Make(facts, Over(facts.View.Memory, patches.Patches), choice, gaps, ct) : [];
@@ -174,17 +174,19 @@ public sealed class DumpPlan
         return memory;
     }
 
-    private static PageSelection Select(DumpFacts facts, DumpKind kind, IReadOnlyList<CrashDumpRun> held, IReadOnlyList<DumpPatch> patches, CancellationToken ct)
+    private static PageSelection Select(DumpFacts facts, DumpKind kind, IReadOnlyList<CrashDumpRun> held, IReadOnlyList<DumpPatch> patches, List<string> notes, CancellationToken ct)
     {
         // Whatever Windows says of them: what we put in ourselves would be lost.
         HashSet<ulong> needed = [.. patches.Select(patch => patch.Address.Frame), facts.Kernel.DirectoryTableBase.Frame];
         switch (kind)
         {
             case DumpKind.Active:
-                var (database, why) = facts.PageFrames();
+                var (database, why) = facts.PageFrames(ct);
+                if (database?.Evidence is { } evidence)
+                    notes.Add(evidence);
                 return database is not null
                     ? PageSelection.Active(held, database, needed)
-                    : throw new DumpWriteException($"no dump of active memory can be made: {why}; write --type bitmap");
+                    : throw new DumpWriteException($"no dump of active memory can be made: {why}; write --type bitmap, or give the kernel's symbols by --symbols");
             case DumpKind.Small:
                 return new PageSelection([], []);
             case DumpKind.Kernel:

@@ -3,20 +3,20 @@ using Forengate.Windows;
 
 namespace Forengate.Dumps;
 
-/// <summary>Plans a complete dump of a 32-bit system.</summary>
+/// <summary>Plans a complete dump or a bitmap dump of a 32-bit system.</summary>
 public static class X86DumpPlan
 {
     /// <exception cref="DumpWriteException">A kind of dump that is not written for 32-bit systems.</exception>
     public static DumpPlan For(X86System system, DumpOptions? options = null)
     {
         options ??= DumpOptions.Default;
-        if (options.Kind != DumpKind.Full)
-            throw new DumpWriteException("of 32-bit Windows only complete dumps are written: leave --type out");
+        if (options.Kind is not (DumpKind.Full or DumpKind.Bitmap))
+            throw new DumpWriteException($"of 32-bit Windows no {options.Kind.ToString().ToLowerInvariant()} dumps are written, only complete and bitmap ones: leave --type out, or write --type bitmap");
         if (options.Exclude.Count > 0)
             throw new DumpWriteException("pages of processes are excluded from dumps of 64-bit Windows only: leave --exclude out");
         var view = system.View;
         var (gaps, disagreements) = (new List<string>(), new List<string>());
-        var runs = RunPlan.Make(view.Memory.Ranges, system.PhysicalMemoryBlock, ballooned: RangeSets.Ballooned(view.Memory));
+        var runs = RunPlan.Make(view.Memory.Ranges, system.PhysicalMemoryBlock, options.Kind, ballooned: RangeSets.Ballooned(view.Memory));
         gaps.AddRange(runs.Gaps);
         disagreements.AddRange(runs.Disagreements);
 
@@ -51,14 +51,20 @@ public static class X86DumpPlan
             disagreements.Add(difference);
         string Comment(string? closing) => DumpPlan.CommentOf(view, options, closing);
         var comment = Comment(null);
-        var (header, fields) = X86HeaderSynthesis.Make(system, options.BugCheck, runs.Runs, first ?? new byte[X86Context.Size], first is null ? "no processor was found" : source, comment);
+        var isBitmap = options.Kind == DumpKind.Bitmap;
+        var stored = isBitmap ? PageBitmap.Readable(view.Memory, runs.Wanted) : runs.Runs;
+        var bitmap = isBitmap ? PageBitmap.Make(CrashDumpLayout32.HeaderSize, runs.Runs, stored) : [];
+        var behind = (ulong)bitmap.Length + (stored.Aggregate(0UL, static (sum, run) => sum + run.PageCount) << Page.Shift);
+        var (header, fields) = X86HeaderSynthesis.Make(
+            system, options, runs.Runs, behind, first ?? new byte[X86Context.Size], first is null ? "no processor was found" : source, comment);
         var inDump = patches.Patches.Where(patch => runs.Runs.Any(run => patch.Address.Frame - run.BasePage < run.PageCount)).ToList();
         foreach (var lost in patches.Patches.Except(inDump).Select(patch => patch.Reason).Distinct())
             gaps.Add($"{lost} lies outside the dump's memory runs");
-        return new DumpPlan(view, header, runs.Runs, inDump, memory: FilledMemory.Over(view.Memory, runs.Filled))
+        return new DumpPlan(view, header, runs.Runs, inDump, stored, bitmap, FilledMemory.Over(view.Memory, runs.Filled))
         {
             Wanted = runs.Wanted,
-            Kind = DumpKind.Full,
+            Kind = options.Kind,
+            Held = stored,
             CommentWith = Comment,
             Fields = fields,
             Processors = processors,

@@ -5,7 +5,7 @@ using L = Forengate.Memory.CrashDumpLayout32;
 
 namespace Forengate.Dumps;
 
-/// <summary>Makes the header of a 32-bit complete dump, field by field, each with its source; what is not known keeps Windows' filler.</summary>
+/// <summary>Makes the header of a 32-bit complete or bitmap dump, field by field, each with its source; what is not known keeps Windows' filler.</summary>
 internal sealed class X86HeaderSynthesis
 {
     private const uint LiveSystemDump = 0x161, StatusBreakpoint = 0x8000_0003, NonContinuable = 1, Machine386 = 0x14C, FreeBuild = 0xF;
@@ -15,14 +15,14 @@ internal sealed class X86HeaderSynthesis
     private readonly List<HeaderField> _fields = [];
 
     public static (byte[] Header, IReadOnlyList<HeaderField> Fields) Make(
-        X86System system, AnnouncedBugCheck? announced, IReadOnlyList<CrashDumpRun> runs, byte[] context, string contextSource, string comment)
+        X86System system, DumpOptions options, IReadOnlyList<CrashDumpRun> runs, ulong behind, byte[] context, string contextSource, string comment)
     {
         var synthesis = new X86HeaderSynthesis();
-        synthesis.Fill(system, announced, runs, context, contextSource, comment);
+        synthesis.Fill(system, options, runs, behind, context, contextSource, comment);
         return (synthesis._header, synthesis._fields);
     }
 
-    private void Fill(X86System system, AnnouncedBugCheck? announced, IReadOnlyList<CrashDumpRun> runs, byte[] context, string contextSource, string comment)
+    private void Fill(X86System system, DumpOptions options, IReadOnlyList<CrashDumpRun> runs, ulong behind, byte[] context, string contextSource, string comment)
     {
         for (var at = 0; at < _header.Length; at += sizeof(uint))
             BinaryPrimitives.WriteUInt32LittleEndian(_header.AsSpan(at), CrashDumpLayout64.SignatureValue);
@@ -36,7 +36,7 @@ internal sealed class X86HeaderSynthesis
         Dword("PsActiveProcessHead", L.PsActiveProcessHead, (uint)system.ProcessListHead.Value, "System's list entry, and KDBG where there is one");
         Dword("MachineImageType", L.MachineImageType, Machine386, "I386");
         Dword("NumberProcessors", L.NumberProcessors, (uint)Math.Max(1, system.Processors.Count), system.Processors.Count == 0 ? "at least one: KiProcessorBlock was not found" : "KiProcessorBlock");
-        FillBugCheck(announced?.Data ?? system.BugCheck, announced?.Source ?? "KiBugCheckData");
+        FillBugCheck(options.BugCheck?.Data ?? system.BugCheck, options.BugCheck?.Source ?? "KiBugCheckData");
         _header.AsSpan(L.VersionUser, VersionUserSize).Clear();
         _header[L.PaeEnabled] = (byte)(system.IsPae ? 1 : 0);
         Add("PaeEnabled", L.PaeEnabled, system.IsPae ? "1" : "0", "the page tables");
@@ -55,11 +55,11 @@ internal sealed class X86HeaderSynthesis
 
         FillComment(comment);
         Dword("Attributes", L.Attributes, 0, "none");
-        Dword("DumpType", L.DumpType, (uint)CrashDumpType.Full, "complete");
+        Dword("DumpType", L.DumpType, (uint)(options.Kind == DumpKind.Bitmap ? CrashDumpType.BitmapFull : CrashDumpType.Full), options.Kind == DumpKind.Bitmap ? "a bitmap dump" : "complete");
         Dword("MiniDumpFields", L.MiniDumpFields, 0, "none: not a small dump");
         Dword("SecondaryDataState", L.SecondaryDataState, 0, "none: no secondary data follows");
         Dword("WriterStatus", L.WriterStatus, 0, "STATUS_SUCCESS: the file gets its name when it is whole");
-        Qword("RequiredDumpSpace", L.RequiredDumpSpace, L.HeaderSize + (runs.Aggregate(0UL, (sum, run) => sum + run.PageCount) << Page.Shift), "size of the file");
+        Qword("RequiredDumpSpace", L.RequiredDumpSpace, L.HeaderSize + behind, "size of the file");
         FillSharedData(system.SharedData);
     }
 

@@ -9,8 +9,7 @@ namespace Forengate.Windows;
 /// </summary>
 public sealed class PageFrameDatabase
 {
-    /// <summary>Bits of <c>u3.e1.PageLocation</c>.</summary>
-    private const int LocationBits = 3;
+    private const int LocationBits = PageFrameDeduction.LocationBits;
 
     /// <summary>Larger entries than this are none: 0x30 bytes in all known x64 builds.</summary>
     private const int MaxEntrySize = 0x100;
@@ -22,11 +21,11 @@ public sealed class PageFrameDatabase
     private readonly int _locationByte;
     private readonly int _locationShift;
 
-    private PageFrameDatabase(AddressSpace space, VirtualAddress address, int entrySize, FieldPlace location)
+    private PageFrameDatabase(AddressSpace space, VirtualAddress address, PageFrameEntry entry)
     {
-        (_space, Address, EntrySize) = (space, address, entrySize);
-        _locationByte = location.Offset + (location.BitPosition / 8);
-        _locationShift = location.BitPosition % 8;
+        (_space, Address, EntrySize, Evidence) = (space, address, entry.Size, entry.Evidence);
+        _locationByte = entry.Location.Offset + (entry.Location.BitPosition / 8);
+        _locationShift = entry.Location.BitPosition % 8;
     }
 
     /// <summary>Where the entry of page 0 lies, or would lie.</summary>
@@ -35,8 +34,11 @@ public sealed class PageFrameDatabase
     /// <summary>Size of an entry in bytes.</summary>
     public int EntrySize { get; }
 
+    /// <summary>How the layout of an entry was found out of memory, in one line; null where the kernel's profile says it.</summary>
+    public string? Evidence { get; }
+
     /// <summary>The database of a system; null, with the reason in one line, where its place or its layout is not known or it is none.</summary>
-    public static PageFrameDatabase? Of(WindowsSystem system, out string? why)
+    public static PageFrameDatabase? Of(WindowsSystem system, out string? why, CancellationToken ct = default)
     {
         var variable = system.Kdbg is { MmPfnDatabase: { IsNull: false } named } ? named : system.AddressOf(KernelGlobal.MmPfnDatabase);
         if (variable is not { } at || !system.Kernel.TryReadPointer(at, out var address) || !address.IsKernel)
@@ -44,17 +46,9 @@ public sealed class PageFrameDatabase
             why = "MmPfnDatabase was not found: neither KDBG nor the kernel's symbols lead to it";
             return null;
         }
-        if (system.Profile.SizeOf(KernelStruct.MMPFN) is not { } size || system.Profile.Field(KernelField.MMPFN_u3_e1_PageLocation) is not { BitLength: LocationBits } location)
-        {
-            why = $"the profile of this kernel ({system.Profile}) does not say how a page's entry (_MMPFN) is laid out";
+        if (EntryOf(system, address, out why, ct) is not { } entry)
             return null;
-        }
-        if (size > MaxEntrySize || location.Offset + ((location.BitPosition + LocationBits + 7) / 8) > size || (location.BitPosition % 8) + LocationBits > 8)
-        {
-            why = $"the profile of this kernel ({system.Profile}) lays a page's entry (_MMPFN) out as none can be";
-            return null;
-        }
-        var database = new PageFrameDatabase(system.Kernel, address, size, location);
+        var database = new PageFrameDatabase(system.Kernel, address, entry);
         Span<PageLocation> table = stackalloc PageLocation[1];
         database.Read(system.Kernel.DirectoryTableBase.Frame, table);
         // The one page that surely is in use.
@@ -62,6 +56,23 @@ public sealed class PageFrameDatabase
             ? null
             : $"the page frame database at {address} is not to be believed: it has the System process's own page table as {table[0].ToString().ToLowerInvariant()}";
         return why is null ? database : null;
+    }
+
+    /// <summary>A deduced profile has no bits of a field, and a layout by version none that is right everywhere: memory is asked then.</summary>
+    private static PageFrameEntry? EntryOf(WindowsSystem system, VirtualAddress database, out string? why, CancellationToken ct)
+    {
+        why = null;
+        if (system.Profile.SizeOf(KernelStruct.MMPFN) is not { } size || system.Profile.Field(KernelField.MMPFN_u3_e1_PageLocation) is not { BitLength: LocationBits } location)
+        {
+            if (PageFrameDeduction.Run(system.Kernel, database, out var unfound, ct) is { } deduced)
+                return deduced;
+            why = $"the profile of this kernel ({system.Profile}) does not say how a page's entry (_MMPFN) is laid out, and memory does not show it: {unfound}";
+            return null;
+        }
+        if (size <= MaxEntrySize && location.Offset + ((location.BitPosition + LocationBits + 7) / 8) <= size && (location.BitPosition % 8) + LocationBits <= 8)
+            return new PageFrameEntry(size, location, null);
+        why = $"the profile of this kernel ({system.Profile}) lays a page's entry (_MMPFN) out as none can be";
+        return null;
     }
 
     /// <summary>Reads where pages are, in one pass over the entries. What can't be read, or holds nothing but zeros (a hole in memory, not an entry), is <see cref="PageLocation.Unknown"/>.</summary>

@@ -90,6 +90,13 @@ internal sealed class X86LayoutProof(AddressSpace space, KernelImage image, X86L
         return refusal ?? (isOwn && all.Count > 1 ? null : Torn);
     }
 
+    /// <summary>Why what begins at an address is no process by this layout, or null.</summary>
+    public string? Misfit(VirtualAddress at, byte[] bytes)
+    {
+        var threads = 0;
+        return Process(at, bytes, ref threads);
+    }
+
     private string? Process(VirtualAddress at, byte[] bytes, ref int threads)
     {
         var (id, parent, created, peb) = (Dword(bytes, layout.ProcessId), Dword(bytes, layout.ParentId), BinaryPrimitives.ReadUInt64LittleEndian(bytes.AsSpan(layout.CreateTime)), Dword(bytes, layout.Peb));

@@ -69,6 +69,51 @@ public static class X86Lists
             ModuleListName, warnings, ct);
     }
 
+    /// <summary>Looks for processes in all that the kernel maps, beside the list.</summary>
+    /// <param name="system">Where.</param>
+    /// <param name="progress">Told the share of memory done, 0 to 1.</param>
+    /// <param name="ct">Ends it.</param>
+    public static Listing<Process> ScanProcesses(X86System system, IProgress<double>? progress = null, CancellationToken ct = default)
+    {
+        var found = X86Scan.Processes(system, progress, ct);
+
+        // Behind the scan: what came into the list while memory was looked through is not hidden.
+        var listing = Processes(system, ct);
+        var listed = listing.Items.Select(static process => process.Address).ToHashSet();
+        var buffer = new byte[system.Layout.ProcessLength];
+        var processes = new List<Process>();
+        foreach (var at in found)
+        {
+            if (system.Kernel.TryRead(at, buffer))
+                processes.Add(Describe(system, at, buffer) with { FoundBy = FoundBy.Scan, IsListed = listed.Contains(at) });
+        }
+        return listing with { Items = [.. processes.OrderBy(static process => process.Id).ThenBy(static process => process.CreateTime)], Warnings = [.. listing.Warnings, .. Missed(listed, found, "processes")] };
+    }
+
+    /// <summary>The same for drivers.</summary>
+    /// <inheritdoc cref="ScanProcesses"/>
+    public static Listing<Driver> ScanDrivers(X86System system, IProgress<double>? progress = null, CancellationToken ct = default)
+    {
+        var found = X86Scan.Drivers(system, progress, ct);
+        var listing = Drivers(system, ct);
+        var listed = listing.Items.Select(static driver => driver.Address).ToHashSet();
+        var buffer = new byte[system.Layout.Module.Length];
+        var drivers = new List<Driver>();
+        foreach (var at in found)
+        {
+            if (system.Kernel.TryRead(at, buffer))
+                drivers.Add(DescribeDriver(system, at, buffer) with { FoundBy = FoundBy.Scan, IsListed = listed.Contains(at) });
+        }
+        return listing with { Items = [.. drivers.OrderBy(static driver => driver.Base)], Warnings = [.. listing.Warnings, .. Missed(listed, found, "drivers")] };
+    }
+
+    private static IEnumerable<string> Missed(HashSet<VirtualAddress> listed, IReadOnlyList<VirtualAddress> found, string what)
+    {
+        var missed = listed.Count - listed.Intersect(found).Count();
+        if (missed != 0)
+            yield return $"scan: {missed} listed {what} do not have the shape that is looked for: look at them by the list";
+    }
+
     private static Process Describe(X86System system, VirtualAddress eprocess, ReadOnlySpan<byte> bytes)
     {
         var (kernel, layout) = (system.Kernel, system.Layout);

@@ -116,6 +116,48 @@ public sealed class X86SystemTests : IDisposable
         Assert.NotEmpty(listing.Warnings);
     }
 
+    /// <summary>What was taken out of both lists is found by its shape, and only that is told as not listed; remains that are none any more are not found.</summary>
+    [Theory, MemberData(nameof(Kinds))]
+    public void ScansFindWhatIsInNoList(uint build, bool pae)
+    {
+        var guest = new X86Guest(X86Build.Of(build), pae);
+        var links = (uint)guest.Build.Links;
+        Unlink(guest, X86Guest.ProcessAt(1) + links);
+        const uint disk = X86Guest.Pool + 0x4_0800;
+        Unlink(guest, disk);
+
+        // Copies of a process: without a number, without a time, with a list of threads that leads nowhere.
+        for (var i = 0; i < 3; i++)
+        {
+            var copy = X86Guest.Pool + 0x1_0000 + ((uint)i * 0x1000);
+            guest.At(X86Guest.ProcessAt(1))[..0x800].CopyTo(guest.At(copy));
+            guest.Put32(copy + (uint)guest.Build.Threads, i == 2 ? 0x1234 : copy + (uint)guest.Build.Threads);
+            guest.Put32(copy + (uint)guest.Build.Threads + 4, copy + (uint)guest.Build.Threads);
+            guest.Put32(copy + (uint)guest.Build.ActiveThreads, 0);
+            if (i == 0)
+                guest.Put32(copy + (uint)guest.Build.Pid, 0x109);
+            if (i == 1)
+                guest.Put64(copy + (uint)guest.Build.Created, 0);
+        }
+        using var view = ViewOf(guest.Memory, GuestArchitecture.X86);
+        var system = WindowsSystem.Find(view, ProfileStore.Carried, Ct).X86!;
+        Assert.Equal(2, X86Lists.Processes(system, Ct).Items.Count);
+        var processes = X86Lists.ScanProcesses(system, null, Ct);
+        Assert.Empty(processes.Warnings);
+        Assert.Equal([(4u, true), (0x108u, false), (0x3A0u, true)], processes.Items.Select(process => ((uint)process.Id, process.IsListed)));
+        Assert.All(processes.Items, process => Assert.Equal(FoundBy.Scan, process.FoundBy));
+        var drivers = X86Lists.ScanDrivers(system, null, Ct);
+        Assert.Empty(drivers.Warnings);
+        Assert.Equal([("ntoskrnl.exe", true), ("hal.dll", true), ("disk.sys", false)], drivers.Items.Select(driver => (driver.Name, driver.IsListed)));
+    }
+
+    private static void Unlink(X86Guest guest, uint entry)
+    {
+        var (next, last) = (guest.Get32(entry), guest.Get32(entry + 4));
+        guest.Put32(last, next);
+        guest.Put32(next + 4, last);
+    }
+
     [Theory, InlineData(true), InlineData(false)]
     public void SpoiltMemoryIsSurvived(bool pae)
     {
@@ -137,6 +179,8 @@ public sealed class X86SystemTests : IDisposable
             }
             X86Lists.Processes(system, Ct);
             X86Lists.Drivers(system, Ct);
+            X86Lists.ScanProcesses(system, null, Ct);
+            X86Lists.ScanDrivers(system, null, Ct);
         });
     }
 
