@@ -26,6 +26,8 @@ public static class Guard
         book.Prepare(stop);
         using var source = Open(options, stop);
         var lines = new GuardJournal(journal, TimeProvider.System);
+        foreach (var (path, bytes) in Leftovers.Remove(options.Folder))
+            lines.Write(new GuardEvent { Kind = GuardEventKind.Removed, At = lines.Now, Text = "a dump that was never finished: its guard was killed", File = path, Bytes = bytes });
         var work = new GuardWork(options, new GuestDumper(options, room, source), new RateLimiter(options.AtMost, TimeProvider.System), lines);
         using var loop = new GuardLoop(options, source, work, book.LineOf, lines);
         return loop.Run(stop, abort);

@@ -5,6 +5,9 @@ namespace Forengate.Memory;
 /// <summary>A file that is written beside its place and takes its name only when it is whole. Disposed before that, it is gone.</summary>
 public sealed class PartialFile : IDisposable
 {
+    /// <summary>Between the name to be and 32 hexadecimal digits.</summary>
+    public const string Infix = ".partial-";
+
     private readonly string _path;
     private readonly string _partial;
     private bool _whole;
@@ -21,7 +24,7 @@ public sealed class PartialFile : IDisposable
     /// <exception cref="UnauthorizedAccessException">No right to.</exception>
     public static PartialFile Create(string path)
     {
-        var partial = $"{path}.partial-{Guid.NewGuid():N}";
+        var partial = $"{path}{Infix}{Guid.NewGuid():N}";
         var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, Share = FileShare.None, BufferSize = 0 };
         if (!OperatingSystem.IsWindows())
             options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
@@ -31,9 +34,12 @@ public sealed class PartialFile : IDisposable
     /// <summary>Gives the file its name; one that was there is replaced.</summary>
     public void Finish()
     {
-        Stream.Dispose();
+        // Windows renames no open file. Elsewhere the lock is held until the name is its own, so that nobody takes a whole file for a leftover.
+        if (OperatingSystem.IsWindows())
+            Stream.Dispose();
         File.Move(_partial, _path, overwrite: true);
         _whole = true;
+        Stream.Dispose();
     }
 
     public void Dispose()
