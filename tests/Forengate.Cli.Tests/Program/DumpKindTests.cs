@@ -68,9 +68,10 @@ public sealed class DumpKindTests
     }
 
     [Fact]
-    public void Active_memory_of_a_kernel_nobody_has_seen_is_refused_with_a_way_out()
+    public void Active_memory_that_nothing_tells_is_refused_with_a_way_out()
     {
-        var image = Path.Combine(TwinImages.Get("--build", "19041", "--shuffle", "91", "--memory", "128", "--exited", "4", "--raw"), "memory.raw");
+        // A kernel that no table knows, and no zeroed page to learn its states by.
+        var image = Path.Combine(TwinImages.Get("--build", "19041", "--shuffle", "91", "--zeroed", "0", "--memory", "128", "--exited", "4", "--raw"), "memory.raw");
         var folder = TwinFolders.New();
         var dump = Path.Combine(folder, "out.dmp");
         var refused = ForengateProgram.Run("dump", image, dump, "--type", "active");
