@@ -90,9 +90,11 @@ internal static class SnapshotCapture
                 return null;
             throw new GuestException(GuestFailure.MonitorFailed, $"{target}: QEMU's background snapshot can't be understood: {e.Message}", e);
         }
-        catch
+        catch (Exception e)
         {
             End(target, session, stream, watchdog, options, quiet: true);
+            if (stream.GivenAway && e is GuestException)
+                throw Silent(target, stream);
             throw;
         }
         End(target, session, stream, watchdog, options);
@@ -139,9 +141,7 @@ internal static class SnapshotCapture
         {
             if (quiet)
                 return;
-            throw new GuestException(
-                GuestFailure.MonitorFailed,
-                $"{target}: QEMU can't be asked how its snapshot ended ({stream.Failure}): is it stopped, or libvirt's daemon? Forengate's watchdog stays, and ends the snapshot when there is an answer; then try again");
+            throw Silent(target, stream);
         }
         var ours = watchdog.Disarm();
         if (stream.Failure is not null && ours)
@@ -155,6 +155,10 @@ internal static class SnapshotCapture
         if (stream.Failure is { } failure)
             throw new GuestException(GuestFailure.MonitorFailed, $"{target}: QEMU's background snapshot failed: {failure}; the guest runs; use --consistency stop");
     }
+
+    private static GuestException Silent(GuestTarget target, SnapshotStream stream) => new(
+        GuestFailure.MonitorFailed,
+        $"{target}: QEMU can't be asked how its snapshot ended ({stream.Failure}): is it stopped, or libvirt's daemon? Forengate's watchdog stays, and ends the snapshot when there is an answer; then try again");
 
     /// <summary>A snapshot that fails leaves memory protected, in a QEMU before 8.1: every writer waits for ever.</summary>
     private static void Unprotect(GuestSession session, CaptureOptions options)

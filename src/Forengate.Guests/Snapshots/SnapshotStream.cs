@@ -205,7 +205,7 @@ internal sealed unsafe class SnapshotStream : Stream
     public bool IsStuck => _stuck;
 
     /// <summary>For as long as the monitor is asked: a QEMU that does not answer, or a daemon of libvirt's that is being restarted, takes longer than the watchdog waits for somebody who reads.</summary>
-    public Timer Pulse() => new(_ => OnTurn?.Invoke(), null, PollMilliseconds, PollMilliseconds);
+    public IDisposable Pulse() => new Pulse(() => OnTurn?.Invoke(), PollMilliseconds);
 
     /// <summary>Bytes read, 0 at the end, -1 when there is nothing yet.</summary>
     private int TryRead(Span<byte> buffer)

@@ -25,13 +25,27 @@ internal sealed unsafe class ControlSocket(Descriptor descriptor) : IDisposable
         return (new ControlSocket(new Descriptor(ends[0])), new Descriptor(ends[1]));
     }
 
-    /// <summary>False when the other end is closed.</summary>
+    /// <summary>False when the other end, or ours, is closed. From any thread: what is said too late must not go to whoever has got the descriptor's number since.</summary>
     public bool Send(string message)
     {
         const int NoSignal = 0x4000;
         var bytes = Encoding.ASCII.GetBytes(message + "\n");
-        fixed (byte* start = bytes)
-            return LinuxNative.Send(descriptor.Number, start, (nuint)bytes.Length, NoSignal) == bytes.Length;
+        var held = false;
+        try
+        {
+            descriptor.DangerousAddRef(ref held);
+            fixed (byte* start = bytes)
+                return LinuxNative.Send(descriptor.Number, start, (nuint)bytes.Length, NoSignal) == bytes.Length;
+        }
+        catch (ObjectDisposedException)
+        {
+            return false;
+        }
+        finally
+        {
+            if (held)
+                descriptor.DangerousRelease();
+        }
     }
 
     /// <summary>The next message; null when none came in time or the other end closed.</summary>
