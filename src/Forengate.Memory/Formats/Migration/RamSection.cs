@@ -11,6 +11,9 @@ internal sealed class RamSection
 
     private const ulong RecordsBetweenReports = 1 << 14;
 
+    /// <summary>The first report comes with the first pages, behind the list of blocks: while a small guest's stream, too, is still being written.</summary>
+    private const ulong RecordsBeforeReport = 16;
+
     /// <summary>Changes of one page on top of each other: far beyond any real migration's rounds, so that no page takes long to put together.</summary>
     public const int MostDeltas = 4096;
 
@@ -40,7 +43,7 @@ internal sealed class RamSection
     {
         while (true)
         {
-            if (++_records % RecordsBetweenReports == 0)
+            if (++_records % RecordsBetweenReports == RecordsBeforeReport)
                 _report(input.Position);
             var at = input.Position;
             var head = input.Peek(RecordPeek);
