@@ -146,13 +146,13 @@ public sealed class PlugTests
         qemu.WaitForStamps();
         Plug(qemu, 0);
         var answers = new List<string>();
-        var once = new Once(CapturePhase.Copying, () =>
+        var meanwhile = new Meanwhile(qemu, () =>
         {
-            answers.Add(Assert.Throws<QmpRefusedException>(() => Plug(qemu, 1)).Message);
             answers.Add(Assert.Throws<QmpRefusedException>(() => qemu.Referee.Qmp("device_del", w => w.WriteString("id", "dimm0"), Ct)).Message);
+            answers.Add(Assert.Throws<QmpRefusedException>(() => Plug(qemu, 1)).Message);
         });
-        using var view = Take(qemu, CaptureMode.Snapshot, once);
-        Assert.True(once.Done);
+        using var view = Take(qemu, CaptureMode.Snapshot, meanwhile);
+        meanwhile.AssertDone();
         Assert.All(answers, answer => Assert.Contains("not allowed while migrating", answer, StringComparison.Ordinal));
         Assert.Equal([Dimm(0)], High(view.Memory));
         AssertInstant(view, CaptureMode.Snapshot);
@@ -168,9 +168,9 @@ public sealed class PlugTests
         qemu.WaitForStamps();
         Plug(qemu, 0);
         qemu.Referee.Qmp("device_del", w => w.WriteString("id", "dimm0"), Ct);
-        var once = new Once(CapturePhase.Copying, () => MemorySlots.Give(bus, 0));
-        using var view = Take(qemu, CaptureMode.Snapshot, once);
-        Assert.True(once.Done);
+        var meanwhile = new Meanwhile(qemu, () => MemorySlots.Give(bus, 0));
+        using var view = Take(qemu, CaptureMode.Snapshot, meanwhile);
+        meanwhile.AssertDone();
         Assert.Empty(Devices(qemu));
         Assert.Empty(High(view.Memory));
         AssertInstant(view, CaptureMode.Snapshot);
@@ -232,6 +232,47 @@ public sealed class PlugTests
             if (value.Phase == phase && Interlocked.Exchange(ref _done, 1) == 0)
                 action();
         }
+    }
+
+    /// <summary>
+    /// Does something while pages are copied. The copying goes on meanwhile, since QEMU may answer only when somebody reads on (a page that is written to must be sent before), but
+    /// slowly: it is not over before the thing is done.
+    /// </summary>
+    internal sealed class Meanwhile(TestQemu qemu, Action action) : IProgress<CaptureProgress>
+    {
+        private const long Slow = 4 << 20;
+        private static readonly TimeSpan s_ahead = TimeSpan.FromSeconds(1);
+        private Task? _task;
+
+        public void Report(CaptureProgress value)
+        {
+            if (value.Phase != CapturePhase.Copying || _task is not null)
+                return;
+            _task = Task.Run(() =>
+            {
+                Limit(Slow);
+                try
+                {
+                    action();
+                }
+                finally
+                {
+                    Limit(long.MaxValue);
+                }
+            });
+            // Not for long: the watchdog ends who does not read for 3 s.
+            _ = Task.WaitAny([_task], s_ahead);
+        }
+
+        /// <summary>Waits until it is done, and throws what it threw.</summary>
+        public void AssertDone()
+        {
+            Assert.NotNull(_task);
+            Assert.Same(_task, Task.WhenAny(_task, Task.Delay(TimeSpan.FromSeconds(30))).GetAwaiter().GetResult());
+            _task.GetAwaiter().GetResult();
+        }
+
+        private void Limit(long bandwidth) => qemu.Referee.Qmp("migrate-set-parameters", w => w.WriteNumber("max-bandwidth", bandwidth), Ct);
     }
 
     /// <summary>Does something at the end of a phase, each time there is one.</summary>

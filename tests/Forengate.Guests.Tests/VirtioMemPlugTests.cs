@@ -130,8 +130,9 @@ public sealed class VirtioMemPlugTests
         Request(qemu, 32 * MiB);
         Assert.Equal(0, driver.Take(3));
         var answers = new List<int>();
-        var once = new PlugTests.Once(CapturePhase.Copying, () => answers.AddRange([driver.Take(4), driver.Give(3)]));
-        using var view = Take(qemu, CaptureMode.Snapshot, once);
+        var meanwhile = new PlugTests.Meanwhile(qemu, () => answers.AddRange([driver.Take(4), driver.Give(3)]));
+        using var view = Take(qemu, CaptureMode.Snapshot, meanwhile);
+        meanwhile.AssertDone();
         const int Busy = 2;
         Assert.Equal([Busy, Busy], answers);
         Assert.Equal([3], Readable(view.Memory, driver));

@@ -85,6 +85,7 @@ public static unsafe class Watchdog
         long? deadline = null;
         MigrationSettings? snapshot = null;
         var patience = 0L;
+        Starvation? starvation = null;
         for (; ; )
         {
             switch (control.Receive(Wait(deadline))?.Split(' '))
@@ -96,11 +97,13 @@ public static unsafe class Watchdog
                 case [WatchdogMessages.Snapshot, var milliseconds, var bandwidth, var switchedOff]:
                     patience = long.TryParse(milliseconds, NumberStyles.None, CultureInfo.InvariantCulture, out var most) ? most : 0;
                     deadline = Environment.TickCount64 + patience;
+                    starvation = new Starvation(parent, patience);
                     snapshot = MigrationSettings.FromMessage(rescue.Ask, bandwidth, switchedOff);
                     control.Send(WatchdogMessages.Armed);
                     break;
                 case [WatchdogMessages.Reading] when snapshot is not null && deadline is not null:
                     deadline = Environment.TickCount64 + patience;
+                    starvation?.Heard();
                     break;
                 case [WatchdogMessages.Adopt] when snapshot is not null:
                     control.Send(WatchdogMessages.Armed);
@@ -119,6 +122,11 @@ public static unsafe class Watchdog
                     var late = deadline is { } d && Environment.TickCount64 >= d;
                     if (deadline is null && (ended || Volatile.Read(ref terminated)))
                         return 0;
+                    if (late && !ended && snapshot is not null && starvation?.Excuses(Environment.TickCount64) == true)
+                    {
+                        deadline = Environment.TickCount64 + PollMilliseconds;
+                        break;
+                    }
                     if (deadline is not null && snapshot is not null && (ended || late))
                     {
                         // Asked to end, it stays: two that read one stream would spoil it, none would stop the guest.
