@@ -85,18 +85,25 @@ internal sealed class MigrationSettings
         if (_restored)
             return null;
         _restored = true;
-        try
+        string? failed = null;
+        // Each by itself: what can be put back is.
+        Try(() => SetCapability(_monitor, Snapshot, false));
+        foreach (var name in _switchedOff)
+            Try(() => SetCapability(_monitor, name, true));
+        if (_bandwidth is { } bandwidth)
+            Try(() => SetBandwidth(bandwidth));
+        return failed is null ? null : $"QEMU's migration settings could not be put back ({failed}): run forengate rescue before the guest is saved or migrated";
+
+        void Try(Action set)
         {
-            SetCapability(_monitor, Snapshot, false);
-            foreach (var name in _switchedOff)
-                SetCapability(_monitor, name, true);
-            if (_bandwidth is { } bandwidth)
-                SetBandwidth(bandwidth);
-            return null;
-        }
-        catch (Exception e) when (e is IOException or QmpRefusedException)
-        {
-            return $"QEMU's migration settings could not be put back ({e.Message}): run forengate rescue before the guest is saved or migrated";
+            try
+            {
+                set();
+            }
+            catch (Exception e) when (e is IOException or QmpRefusedException)
+            {
+                failed ??= e.Message;
+            }
         }
     }
 

@@ -182,7 +182,7 @@ internal sealed unsafe class SnapshotStream : Stream
                 _monitor.Qmp("query-migrate", null, CancellationToken.None);
                 _monitor.Qmp("migrate_cancel", null, CancellationToken.None);
             }
-            Failure = AwaitEnd();
+            Failure = AwaitEnd(buffer);
             if (_stuck)
                 Failure = string.Create(CultureInfo.InvariantCulture, $"it sent nothing for {Silence.TotalSeconds:0} s and was cancelled");
         }
@@ -236,13 +236,27 @@ internal sealed unsafe class SnapshotStream : Stream
         return 0;
     }
 
+    /// <summary>Throws away what lies in the pipe. Never waits.</summary>
+    public static void Discard(Descriptor reading, Span<byte> buffer)
+    {
+        var poll = new LinuxNative.PollDescriptor { Descriptor = reading.Number, Events = LinuxNative.POLLIN };
+        fixed (byte* start = buffer)
+        {
+            while (LinuxNative.Poll(&poll, 1, 0) > 0 && LinuxNative.Read(reading.Number, start, (nuint)buffer.Length) > 0)
+            {
+            }
+        }
+    }
+
     /// <summary>Null when QEMU calls the snapshot completed, else its words.</summary>
-    private string? AwaitEnd()
+    /// <param name="buffer">For what comes meanwhile: one that was cancelled while it was silent may wake up, and must not wait for a reader then.</param>
+    private string? AwaitEnd(Span<byte> buffer)
     {
         var until = Environment.TickCount64 + (long)s_end.TotalMilliseconds;
         for (; ; Thread.Sleep(5))
         {
             OnTurn?.Invoke();
+            Discard(_reading, buffer);
             var answer = _monitor.Qmp("query-migrate", null, CancellationToken.None);
             var status = answer.Text("status") ?? "none";
             if (status == "completed")
