@@ -96,7 +96,8 @@ internal sealed partial class RunningGuard : IDisposable
 
     public void Release() => Send(Continue);
 
-    public void Send(int signal) => Assert.Equal(0, SendSignal(ProcessId, signal));
+    /// <summary>Sends a signal; to a process that has ended meanwhile, none.</summary>
+    public void Send(int signal) => Assert.True(SendSignal(ProcessId, signal) == 0 || !Directory.Exists($"/proc/{ProcessId}"), $"signal {signal} could not be sent; {Journal}");
 
     /// <summary>Sends a signal that the process has taken when this returns: of two of the same number that both wait, the kernel keeps one.</summary>
     public void SendAndAwait(int signal)
@@ -159,10 +160,17 @@ internal sealed partial class RunningGuard : IDisposable
     {
         // Both words are hexadecimal: signals for the process, and for its first thread.
         var pending = 0UL;
-        foreach (var line in File.ReadLines($"/proc/{ProcessId}/status"))
+        try
         {
-            if (line.StartsWith("ShdPnd:", StringComparison.Ordinal) || line.StartsWith("SigPnd:", StringComparison.Ordinal))
-                pending |= Convert.ToUInt64(line.Split('\t')[1], 16);
+            foreach (var line in File.ReadLines($"/proc/{ProcessId}/status"))
+            {
+                if (line.StartsWith("ShdPnd:", StringComparison.Ordinal) || line.StartsWith("SigPnd:", StringComparison.Ordinal))
+                    pending |= Convert.ToUInt64(line.Split('\t')[1], 16);
+            }
+        }
+        catch (IOException)
+        {
+            // It has ended.
         }
         return pending;
     }
