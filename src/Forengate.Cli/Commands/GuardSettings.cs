@@ -20,6 +20,14 @@ internal sealed class GuardSettings
         Arity = ArgumentArity.ZeroOrMore,
     };
 
+    /// <summary>A rate or none: what the command line's library takes for no value must not be a value.</summary>
+    private sealed record Limit(DumpRate? Rate)
+    {
+        public static readonly Limit None = new((DumpRate?)null);
+
+        public override string ToString() => Rate?.ToString() ?? "none";
+    }
+
     private readonly Option<string> _to = new("--to") { Description = "The folder for the dumps, which holds guests' secrets", HelpName = "FOLDER", Required = true };
 
     private readonly Option<DumpKind> _kind = Shared.Choice<DumpKind>("--type", "Kind of dump, as in 'dump'; kernel, then small, where there is no room for it");
@@ -36,20 +44,20 @@ internal sealed class GuardSettings
 
     private readonly Option<ulong?> _keepBytes = OfNullable<ulong>("--keep-bytes", "SIZE", "Keep at most so much of a guest's dumps; the newest stays", Size, "a size (20G, 500M)");
 
-    private readonly Option<DumpRate?> _atMost = new("--at-most")
+    private readonly Option<Limit> _atMost = new("--at-most")
     {
         Description = "At most so many dumps of a guest in a time, or none for no limit; what is suppressed is counted",
         HelpName = "N/TIME",
-        DefaultValueFactory = _ => new GuardOptions { Folder = "" }.AtMost,
+        DefaultValueFactory = _ => new Limit(new GuardOptions { Folder = "" }.AtMost),
         CustomParser = result =>
         {
             var word = result.Tokens[0].Value;
             if (word == "none")
-                return null;
+                return Limit.None;
             if (GuardWords.TryRate(word, out var rate))
-                return rate;
+                return new Limit(rate);
             result.AddError($"--at-most does not take '{word}': say a number of dumps and a time (3/1h), or none");
-            return null;
+            return Limit.None;
         },
     };
 
@@ -91,7 +99,7 @@ internal sealed class GuardSettings
             SilentFor = result.GetValue(_silentFor),
             Keep = result.GetValue(_keep),
             KeepBytes = result.GetValue(_keepBytes),
-            AtMost = result.GetValue(_atMost),
+            AtMost = result.GetRequiredValue(_atMost).Rate,
             Reserve = result.GetValue(_reserve),
             Run = Words(result) is { } words ? new FollowUp(words, result.GetValue(_runLimit)) : null,
             Once = result.GetValue(_once),

@@ -33,7 +33,7 @@ internal static class RescueCommand
                 else
                     WriteText(output, report);
             }
-            return report.Found.Count > 0 && report.Done.Count == 0 ? ExitCode.Incomplete : ExitCode.Done;
+            return report.IsLeft ? ExitCode.Incomplete : ExitCode.Done;
         }));
         return command;
     }
@@ -44,6 +44,8 @@ internal static class RescueCommand
         writer.WriteLine($"{TerminalText.MakeSafe(report.Target)} (QEMU process {report.ProcessId}): {(report.Found.Count == 0 ? "nothing is wrong" : "")}".TrimEnd(' ', ':'));
         foreach (var line in report.Found)
             writer.WriteLine($"  found: {TerminalText.MakeSafe(line)}");
+        foreach (var line in report.Remarks)
+            writer.WriteLine($"  note:  {TerminalText.MakeSafe(line)}");
         foreach (var line in report.Done)
             writer.WriteLine($"  done:  {TerminalText.MakeSafe(line)}");
     }
@@ -57,6 +59,7 @@ internal static class RescueCommand
         json.WriteBoolean("busy", report.Busy);
         Write(json, "found", report.Found);
         Write(json, "done", report.Done);
+        Write(json, "remarks", report.Remarks);
         json.WriteEndObject();
         json.Flush();
         output.WriteByte((byte)'\n');

@@ -4,23 +4,25 @@ namespace Forengate.Guests;
 /// <param name="Setting">As it was found.</param>
 /// <param name="State">What it does.</param>
 /// <param name="IsHeld">Its on_crash is "preserve" now, and is to be put back.</param>
+/// <param name="HeldBy">Another guard that lives and holds it; null where none does.</param>
 /// <param name="Refusal">Why it could not be held; null when it is, or needs not be.</param>
-internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool IsHeld, string? Refusal)
+internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool IsHeld, HoldOwner? HeldBy, string? Refusal)
 {
-    /// <summary>Looks at a running domain and holds its crashes. Blocks.</summary>
+    /// <summary>Looks at a running domain and holds its crashes, unless another guard that lives does so already. Blocks.</summary>
     public static DomainLook Take(LibvirtConnection connection, Guid uuid, bool hold)
     {
         using var domain = connection.Find(uuid.ToString(), CancellationToken.None) ?? throw new GuestException(GuestFailure.NotFound, $"{uuid}: the guest is gone");
         var setting = CrashSetting.Read(domain.Describe());
         string? refusal = null;
         var held = false;
-        if (hold && setting.Wanted != CrashAction.Preserve)
+        var other = hold && setting.Owner is { IsSelf: false } owner && owner.Look() == OwnerStanding.Lives ? owner : null;
+        if (hold && other is null && setting.Wanted != CrashAction.Preserve)
         {
             try
             {
                 // The note first: killed between the two we leave a note that says what is so.
-                if (setting.Noted != setting.Wanted)
-                    domain.NoteOnCrash(setting.Wanted);
+                if (setting.Noted != setting.Wanted || setting.Owner is not { IsSelf: true })
+                    domain.NoteOnCrash(setting.Wanted, HoldOwner.Self);
                 if (setting.OnCrash != CrashAction.Preserve)
                     domain.SetOnCrash(CrashAction.Preserve);
                 held = true;
@@ -34,10 +36,10 @@ internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool I
                 refusal = e.Message;
             }
         }
-        return new DomainLook(setting, domain.StateOrUnknown(), held, refusal);
+        return new DomainLook(setting, domain.StateOrUnknown(), held, other, refusal);
     }
 
-    /// <summary>Puts on_crash back and takes the note away. Blocks.</summary>
+    /// <summary>Puts on_crash back and takes the note away, unless another guard has taken the domain over. Blocks.</summary>
     public static void PutBack(LibvirtConnection connection, Guid uuid)
     {
         using var domain = connection.Find(uuid.ToString(), CancellationToken.None);
@@ -46,10 +48,18 @@ internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool I
         var setting = CrashSetting.Read(domain.Describe());
         if (setting.Noted is not { } noted)
             return;
+        if (setting.Owner is { IsSelf: false } owner && owner.Look() is OwnerStanding.Lives or OwnerStanding.Unknown)
+            return;
+        PutBack(domain, setting, noted);
+    }
+
+    /// <summary>As the domain was before a guard came. Blocks.</summary>
+    public static void PutBack(LibvirtDomain domain, CrashSetting setting, CrashAction noted)
+    {
         // Where somebody has set another action meanwhile, theirs stays.
         if (setting.OnCrash == CrashAction.Preserve)
             domain.SetOnCrash(noted);
-        domain.NoteOnCrash(null);
+        domain.ForgetNote();
     }
 
     /// <summary>Does to a crashed domain what libvirt would have done (qemu_driver.c, processGuestPanicEvent), and says what. Blocks.</summary>

@@ -21,6 +21,9 @@ internal sealed class GuardedDomain(Guid uuid, string name, int? id, int agentMi
     /// <summary>Its on_crash is "preserve" through us (or through a guard before us) and is to be put back.</summary>
     public bool IsHeld { get; set; }
 
+    /// <summary>Another guard that holds its crashes, and will do its crash action; null where there is none. It may have ended since.</summary>
+    public HoldOwner? HeldBy { get; set; }
+
     /// <summary>It has been told of as crashed, and has neither been reset nor continued since.</summary>
     public bool HasCrashed { get; set; }
 

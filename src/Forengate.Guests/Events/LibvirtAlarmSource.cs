@@ -14,6 +14,8 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
     /// <summary>How long opening waits for guests to come under guard; one whose domain is busy comes later.</summary>
     private static readonly TimeSpan s_firstLooks = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_longestIdle = TimeSpan.FromSeconds(30);
+    /// <summary>How often other guards that hold our guests are looked after: when one has ended, in order or not, its guests are ours to hold.</summary>
+    private static readonly TimeSpan s_ownerInterval = TimeSpan.FromSeconds(2);
 
     private readonly string _uri;
     private readonly HashSet<string> _wanted;
@@ -139,6 +141,7 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
                 if (_todo.TryTake(out var what, Idle(), _ended.Token))
                     what();
                 AskAgents();
+                TakeOver();
             }
         }
         catch (OperationCanceledException)
@@ -153,9 +156,10 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
 
     private int Idle()
     {
+        var longest = _domains.Values.Any(domain => domain.HeldBy is not null) ? s_ownerInterval : s_longestIdle;
         if (_options.AgentInterval is null)
-            return (int)s_longestIdle.TotalMilliseconds;
-        var next = Environment.TickCount64 + (long)s_longestIdle.TotalMilliseconds;
+            return (int)longest.TotalMilliseconds;
+        var next = Environment.TickCount64 + (long)longest.TotalMilliseconds;
         foreach (var domain in _domains.Values)
         {
             if (!domain.IsBeingAsked && domain.Setting is { HasAgent: true })
@@ -253,6 +257,9 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
         domain.IsBeingLookedAt = false;
         domain.Setting = look.Setting;
         domain.IsHeld = look.IsHeld;
+        if (look.HeldBy is { } other && other != domain.HeldBy)
+            _queue.Remark($"{domain.Target}: its on_crash is held by another {other}, which will do it; when that one has ended, this one holds it");
+        domain.HeldBy = look.HeldBy;
         if (look.Refusal is { } refusal)
             _queue.Remark($"{domain.Target}: its on_crash stays {CrashSetting.NameOf(look.Setting.OnCrash)}, so a crash can't be dumped: {refusal}");
         if (!look.Setting.HasPanicDevice)
@@ -362,7 +369,10 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
         var standing = panic.Standing;
         if (standing != GuestStanding.Runs)
         {
-            standing = (domain.IsHeld, domain.Setting?.OnCrash) switch
+            // A guard that was killed since does nothing any more: then it is ours to do.
+            if (domain.HeldBy is { } other && other.Look() != OwnerStanding.Lives)
+                (domain.HeldBy, domain.IsHeld) = (null, true);
+            standing = (domain.IsHeld || domain.HeldBy is not null, domain.Setting?.OnCrash) switch
             {
                 (true, _) or (_, CrashAction.Preserve) => GuestStanding.Stands,
                 (_, null) => GuestStanding.Unknown,
@@ -393,6 +403,20 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
         var crashed = domain.HasCrashed || detail is LibvirtEventNative.StoppedCrashed or LibvirtEventNative.StoppedFailed;
         Tell(domain, crashed ? GuestAlarmKind.Gone : GuestAlarmKind.Stopped, null, $"the guest {reason}", GuestStanding.Ends);
         Leave(domain.Uuid);
+    }
+
+    /// <summary>Guests whose other guard has ended are looked at anew, and held.</summary>
+    private void TakeOver()
+    {
+        if (_connection is null || !_options.HoldCrashes)
+            return;
+        foreach (var domain in _domains.Values)
+        {
+            if (domain is not { HeldBy: { } other, IsBeingLookedAt: false } || other.Look() == OwnerStanding.Lives)
+                continue;
+            domain.HeldBy = null;
+            Look(domain);
+        }
     }
 
     private void AskAgents()

@@ -39,12 +39,16 @@ internal static unsafe class DomainControl
     }
 
     /// <summary>
-    /// Leaves a note in the running domain's metadata of what its on_crash was: it outlives us, and the daemon, and goes when the domain does. Null takes it away.
+    /// Leaves a note in the running domain's metadata of what its on_crash was, and who has changed it: it outlives us, and the daemon, and goes when the domain does.
     /// </summary>
-    public static void NoteOnCrash(this LibvirtDomain domain, CrashAction? action)
+    public static void NoteOnCrash(this LibvirtDomain domain, CrashAction action, HoldOwner owner) => SetNote(domain, CrashSetting.Note(action, owner));
+
+    /// <summary>Takes the note away.</summary>
+    public static void ForgetNote(this LibvirtDomain domain) => SetNote(domain, null);
+
+    private static void SetNote(LibvirtDomain domain, string? text)
     {
         using var held = new HeldHandle(domain);
-        var text = action is { } noted ? $"<{CrashSetting.NoteElement} on_crash='{CrashSetting.NameOf(noted)}'/>" : null;
         if (LibvirtEventNative.SetMetadata(held.Value, LibvirtEventNative.MetadataElement, text, text is null ? null : CrashSetting.NotePrefix, CrashSetting.NoteUri, LibvirtEventNative.AffectLive) < 0)
             throw LibvirtCall.Failure($"metadata of {domain.Name}");
     }

@@ -106,7 +106,7 @@ internal sealed class QemuProcess : IDisposable
         {
             foreach (var folder in Directory.EnumerateDirectories($"/proc/{Id}/task"))
             {
-                if (LinesOf(folder + "/stat").FirstOrDefault() is not { } line || StateIn(line) is not ('T' or 't'))
+                if (ProcessStat.Read(folder)?.State is not ('T' or 't'))
                     return false;
             }
             return true;
@@ -116,9 +116,6 @@ internal sealed class QemuProcess : IDisposable
             return false;
         }
     }
-
-    /// <summary>Field 3 of /proc/PID/stat (proc(5)).</summary>
-    private static char StateIn(string line) => line.LastIndexOf(')') is > 0 and var at && at + 2 < line.Length ? line[at + 2] : '?';
 
     /// <summary>Who listens by the kernel's word; else whoever holds the listening socket of that path (QEMU given a socket by its parent).</summary>
     private static IEnumerable<int> Candidates(QmpMonitor monitor)
@@ -250,15 +247,7 @@ internal sealed class QemuProcess : IDisposable
         return targets;
     }
 
-    /// <summary>Field 22 of /proc/PID/stat (proc(5)): with the number it names a process for ever.</summary>
-    private static string? StartTime(int id)
-    {
-        var line = LinesOf($"/proc/{id}/stat").FirstOrDefault();
-        if (line is null)
-            return null;
-        var fields = line[(line.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
-        return fields.Length > 19 ? fields[19] : null;
-    }
+    private static ulong? StartTime(int id) => ProcessStat.Read($"/proc/{id}")?.StartTime;
 
     private static List<string> LinesOf(string path)
     {

@@ -3,11 +3,15 @@ using System.Globalization;
 namespace Forengate.Guests;
 
 /// <summary>
-/// Repairs a guest that a capture, ours or another's, left stuck: memory that stayed write-protected, migration settings that break the next save, a guest that nobody continued.
+/// Repairs a guest that a capture, ours or another's, left stuck: memory that stayed write-protected, migration settings that break the next save, a crash action that a guard held
+/// and never put back, a guest that nobody continued.
 /// Touches nothing while a migration or snapshot is at work.
 /// </summary>
 public static class GuestRepair
 {
+    /// <summary>QEMU's run state of a guest whose panic stopped it (qapi/run-state.json).</summary>
+    private const string Crashed = "guest-panicked";
+
     /// <summary>Looks at the guest and repairs it.</summary>
     /// <param name="target">The guest.</param>
     /// <param name="options">What may be done.</param>
@@ -43,12 +47,13 @@ public static class GuestRepair
         if (MonitorCommands.IsAtWork(migration))
         {
             report.Found.Add($"a migration, save or snapshot is at work ({migration}): nothing was touched; wait for its end, or cancel it first and run this again");
-            return report with { Busy = true };
+            return report with { Busy = true, IsLeft = true };
         }
         if (Unprotect(report, pid, options))
             Heal(report, monitor, ct);
         ResetCapability(report, monitor, options, ct);
-        Resume(report, monitor, options, ct);
+        CrashAction? wanted = monitor is LibvirtMonitor libvirt ? HoldRepair.Run(report, libvirt, options, ct) : null;
+        Resume(report, monitor, wanted, options, ct);
         return report;
     }
 
@@ -69,7 +74,10 @@ public static class GuestRepair
         report.Found.Add(string.Create(CultureInfo.InvariantCulture,
             $"{bytes >> 20} MiB of guest memory are write-protected by a snapshot that ended, {WriteProtection.WaitingThreads(pid)} threads of QEMU wait for it"));
         if (options.OnlyLook)
+        {
+            report.IsLeft = true;
             return false;
+        }
         report.Done.Add($"lifted the write protection of {WriteProtection.Lift(pid) >> 20} MiB");
         return true;
     }
@@ -87,11 +95,11 @@ public static class GuestRepair
             stream.Finish();
             report.Done.Add("made a snapshot and threw it away, so that QEMU can save and migrate the guest again");
             if (stream.Leftover is { } leftover)
-                report.Found.Add(leftover);
+                Leave(report, leftover);
         }
         catch (Exception e) when (e is QmpRefusedException or GuestException)
         {
-            report.Found.Add($"the guest runs, but this QEMU may fail to save or migrate it until it is started anew: {e.Message}");
+            Leave(report, $"the guest runs, but this QEMU may fail to save or migrate it until it is started anew: {e.Message}");
         }
     }
 
@@ -102,25 +110,56 @@ public static class GuestRepair
             return;
         report.Found.Add($"the migration capability {MigrationSettings.Snapshot} is switched on, with which the next save or migration of the guest hangs");
         if (options.OnlyLook)
+        {
+            report.IsLeft = true;
             return;
+        }
         MigrationSettings.SetCapability((command, arguments) => monitor.Qmp(command, arguments, ct), MigrationSettings.Snapshot, false);
         report.Done.Add($"switched {MigrationSettings.Snapshot} off");
     }
 
-    private static void Resume(RepairReport report, IGuestMonitor monitor, RepairOptions options, CancellationToken ct)
+    private static void Resume(RepairReport report, IGuestMonitor monitor, CrashAction? wanted, RepairOptions options, CancellationToken ct)
     {
         var state = monitor.QueryState(ct);
         if (state.Running)
             return;
+        if (state.Status == Crashed)
+        {
+            Leave(report, $"the guest has crashed and stands still ({state.Status}); it is not continued: {WayOut(report.Target, monitor, wanted)}");
+            return;
+        }
         report.Found.Add($"the guest stands still ({state.Status})");
         if (options.OnlyLook || !options.Resume)
+        {
+            report.IsLeft = true;
             return;
+        }
         if (state.Status is not ("paused" or "suspended" or "postmigrate" or "finish-migrate" or "save-vm"))
         {
-            report.Found.Add($"a guest that is {state.Status} can't simply be continued: ask its administrator");
+            Leave(report, $"a guest that is {state.Status} can't simply be continued: ask its administrator");
             return;
         }
         monitor.Continue();
         report.Done.Add("continued the guest");
+    }
+
+    /// <summary>What was held back, for whoever has to do it now.</summary>
+    private static string WayOut(string target, IGuestMonitor monitor, CrashAction? wanted)
+    {
+        var first = $"dump it where that was not done ('forengate dump {target} FILE.dmp'), then ";
+        return monitor is not LibvirtMonitor { DomainName: var name } ? first + "end it ('quit' on its monitor) or start it anew ('system_reset', then 'cont')"
+            : wanted switch
+            {
+                CrashAction.Destroy or CrashAction.CoredumpDestroy => $"{first}do what its on_crash ({CrashSetting.NameOf(wanted.Value)}) asks for: 'virsh destroy {name}'",
+                CrashAction.Restart or CrashAction.RenameRestart or CrashAction.CoredumpRestart =>
+                    $"{first}do what its on_crash ({CrashSetting.NameOf(wanted.Value)}) asks for: 'virsh reset {name}', then 'virsh resume {name}'",
+                _ => $"{first}'virsh destroy {name}', or 'virsh reset {name}' and 'virsh resume {name}'; its on_crash (preserve) asks for neither",
+            };
+    }
+
+    private static void Leave(RepairReport report, string what)
+    {
+        report.Found.Add(what);
+        report.IsLeft = true;
     }
 }

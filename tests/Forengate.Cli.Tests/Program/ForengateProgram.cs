@@ -61,6 +61,9 @@ internal sealed class ForengateProgram : IDisposable
 
     public static ForengateProgram Start(params IReadOnlyList<string> arguments) => Start([], arguments);
 
+    /// <summary>Its process.</summary>
+    public int ProcessId => process.Id;
+
     public void SendInterrupt() => Signal(Interrupt);
 
     public void SendKill() => Signal(Kill);
@@ -88,7 +91,8 @@ internal sealed class ForengateProgram : IDisposable
         process.Dispose();
     }
 
-    private static ForengateProgram Start(IReadOnlyList<string> launcher, IReadOnlyList<string> arguments)
+    /// <summary>Runs it by another program, which must become it (exec).</summary>
+    public static ForengateProgram Start(IReadOnlyList<string> launcher, IReadOnlyList<string> arguments)
     {
         string[] command = [.. launcher, Environment.ProcessPath is { } path && Path.GetFileNameWithoutExtension(path) == "dotnet" ? path : "dotnet", "exec", Assembly, .. arguments];
         var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true, RedirectStandardError = true };
