@@ -79,29 +79,40 @@ public sealed unsafe class LiveMemory : PhysicalMemory
         return IsGone() ? 0 : done;
     }
 
-    /// <summary>Copies from one section. Returns the bytes copied, in order, up to the first that can't be read.</summary>
-    internal ulong ReadSection(in RamSection section, ulong offset, byte* target, ulong length)
+    /// <summary>Reads from one section. Returns the bytes read, in order, up to the first that can't be.</summary>
+    private ulong ReadSection(in RamSection section, ulong offset, byte* target, ulong length)
     {
         const ulong Small = 64 << 10;
+        return length <= Small && _backends.Read(section, offset, target, length) ? length : Transfer(section, offset, target, length, wide: false);
+    }
+
+    /// <summary>Makes a stretch of a section ready for <see cref="CopySection"/>: what can be done before the guest is stopped.</summary>
+    internal void Prepare(in RamSection section, ulong offset, ulong length) => _backends.Prepare(section.HostAddress + offset, length);
+
+    /// <summary>The same as reading for much that nobody looks at soon. The guest stands still.</summary>
+    internal ulong CopySection(in RamSection section, ulong offset, byte* target, ulong length) => Transfer(section, offset, target, length, wide: true);
+
+    private ulong Transfer(in RamSection section, ulong offset, byte* target, ulong length, bool wide)
+    {
         const ulong MostAtOnce = 64 << 20;
-        if (length <= Small && _backends.Read(section, offset, target, length))
-            return length;
         var done = 0UL;
         while (done < length)
         {
             var step = Math.Min(length - done, MostAtOnce);
+            var at = section.HostAddress + offset + done;
             // The process is faster to read than the file, but what the guest never touched must not be read there: the host would allocate it.
-            if (_backends.TryGetExtent(section.HostAddress + offset + done, step, out var extent, out var isHole))
+            if (_backends.TryGetExtent(at, step, out var extent, out var part))
             {
                 step = extent;
-                if (isHole)
-                {
+                if (part == BackendPart.Hole)
                     new Span<byte>(target + done, (int)step).Clear();
+                if (part == BackendPart.Hole || (wide && part == BackendPart.InMemory && _backends.TryCopy(at, target + done, step)))
+                {
                     done += step;
                     continue;
                 }
             }
-            var got = ReadHost(section.HostAddress + offset + done, target + done, step);
+            var got = ReadHost(at, target + done, step);
             done += got;
             if (got < step)
                 break;
