@@ -48,11 +48,12 @@ internal static class CapturePlanner
         using var region = MappedRegion.Anonymous(length);
         if (region is null || !region.Populate(0, length))
             return TimeSpan.Zero;
+        source.PrepareToCopy();
         source.Prepare(section, 0, length);
         var started = Stopwatch.GetTimestamp();
         unsafe
         {
-            CopyThreads.Run(length, threads, (offset, piece) => source.CopySection(section, offset, region.Start + offset, piece), CancellationToken.None);
+            CopyThreads.Run(length, threads, (offset, piece) => source.CopySection(section, offset, region.Start + offset, piece, blank: true), CancellationToken.None);
         }
         return Stopwatch.GetElapsedTime(started) * ((double)session.Map.Size / length);
     }

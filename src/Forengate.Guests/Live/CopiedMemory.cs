@@ -58,6 +58,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
     /// <summary>What can be done before the guest is stopped to have it copied sooner.</summary>
     public static void MakeReady(LiveMemory source, GuestMemoryMap map, int threads, CancellationToken ct)
     {
+        source.PrepareToCopy();
         foreach (var section in map.Sections)
             CopyThreads.Run(section.Length, threads, (offset, length) => source.Prepare(section, offset, length), ct);
     }
@@ -87,7 +88,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
                     at = ~at - 1;
                 var inSection = offset + done - starts[at];
                 var step = Math.Min(length - done, sections[at].Length - inSection);
-                CopyPart(source, sections[at], inSection, target + done, step);
+                CopyPart(source, sections[at], inSection, target + done, step, blank: staging is null);
                 done += step;
             }
             if (staging is not null)
@@ -104,12 +105,12 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
         return !source.IsGone();
     }
 
-    private void CopyPart(LiveMemory source, in RamSection section, ulong offset, byte* target, ulong length)
+    private void CopyPart(LiveMemory source, in RamSection section, ulong offset, byte* target, ulong length, bool blank)
     {
         var done = 0UL;
         while (done < length)
         {
-            done += source.CopySection(section, offset + done, target + done, length - done) & ~Page.OffsetMask;
+            done += source.CopySection(section, offset + done, target + done, length - done, blank) & ~Page.OffsetMask;
             if (done >= length || source.IsGone())
                 return;
             // This page has no bytes (a memory error of the host, a gap in a backend): go on behind it.
