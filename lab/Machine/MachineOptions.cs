@@ -72,6 +72,8 @@ public sealed record MachineOptions
     /// <summary>Name of the guest.</summary>
     public string Name { get; init; } = "twin";
 
-    /// <summary>How long a start may take until all CPUs are where the plan puts them.</summary>
-    public TimeSpan StartTimeout { get; init; } = TimeSpan.FromSeconds(30);
+    /// <summary>How long a start may take until all CPUs are where the plan puts them; null: by the size of memory, which a slow disk must first give.</summary>
+    public TimeSpan? StartTimeout { get; init; }
+
+    internal TimeSpan StartBound(ulong memorySize) => StartTimeout ?? TimeSpan.FromSeconds(30 + (15 * (double)memorySize / (1 << 30)));
 }

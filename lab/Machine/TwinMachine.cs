@@ -74,7 +74,7 @@ public sealed class TwinMachine : IDisposable
             return machine;
         try
         {
-            machine.WaitUntilReady(saved.Plan, options.StartTimeout);
+            machine.WaitUntilReady(saved.Plan, options.StartBound(saved.Plan.MemorySize));
             return machine;
         }
         catch (Exception e) when (e is IOException or QmpException or MachineException)
@@ -203,7 +203,7 @@ public sealed class TwinMachine : IDisposable
 
     private static int Launch(SavedPlan saved, MachineOptions options, MachinePaths paths)
     {
-        var outcome = Launcher.Run(options.Qemu, QemuArguments.Direct(saved, options, paths), options.StartTimeout);
+        var outcome = Launcher.Run(options.Qemu, QemuArguments.Direct(saved, options, paths), options.StartBound(saved.Plan.MemorySize));
         if (outcome.ExitCode != 0)
             throw new MachineException($"{options.Qemu} failed: {outcome.Error.Trim()}");
         try

@@ -91,6 +91,8 @@ public sealed record CaptureOptions
 
     /// <summary>Threads that copy; 0 for one a core.</summary>
     public int Threads { get; init; }
+
+    internal int CopyingThreads => Threads > 0 ? Threads : Environment.ProcessorCount;
 }
 
 /// <summary>What a capture is doing.</summary>

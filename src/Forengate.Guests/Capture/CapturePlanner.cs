@@ -40,7 +40,7 @@ internal static class CapturePlanner
         $"{plan.Target}: no way to take memory of one instant: {plan.Reason}; --consistency live reads the running guest");
 
     /// <summary>How long copying all RAM takes on this host, by trying it on a little.</summary>
-    public static TimeSpan ExpectedCopy(GuestSession session)
+    public static TimeSpan ExpectedCopy(GuestSession session, int threads)
     {
         using var source = new LiveMemory(session.Map, session.Process, standing: false);
         var section = session.Map.Sections.MaxBy(section => section.Length);
@@ -48,10 +48,12 @@ internal static class CapturePlanner
         using var region = MappedRegion.Anonymous(length);
         if (region is null || !region.Populate(0, length))
             return TimeSpan.Zero;
+        source.PrepareToCopy();
+        source.Prepare(section, 0, length);
         var started = Stopwatch.GetTimestamp();
         unsafe
         {
-            source.ReadSection(section, 0, region.Start, length);
+            CopyThreads.Run(length, threads, (offset, piece) => source.CopySection(section, offset, region.Start + offset, piece, blank: true), CancellationToken.None);
         }
         return Stopwatch.GetElapsedTime(started) * ((double)session.Map.Size / length);
     }
@@ -71,7 +73,7 @@ internal static class CapturePlanner
     /// <summary>How the guest would be stopped and copied.</summary>
     public static PlannedWay Stop(GuestSession session, CaptureOptions options)
     {
-        var pause = ExpectedCopy(session);
+        var pause = ExpectedCopy(session, options.CopyingThreads);
         var room = CopyRoom.Find(session.Map.Size, 0, 0, options, out var none);
         if (room is { Spilled: > 0 })
             pause = (pause * ((double)room.Memory / room.Size)) + room.Writing;

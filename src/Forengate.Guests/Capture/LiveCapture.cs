@@ -181,7 +181,7 @@ public static class LiveCapture
 
     private static View? Copy(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
-        var threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount;
+        var threads = options.CopyingThreads;
         var way = CapturePlanner.Stop(session, options);
         if (way.Obstacle is { } obstacle)
             throw new GuestException(way.Failure ?? GuestFailure.BadState, $"{target}: the guest was not stopped: {obstacle}; or hold it stopped and read it in place, or read it live");
@@ -194,6 +194,7 @@ public static class LiveCapture
                 session.Remarks.Add(spilled);
             var deadline = options.Deadline ?? TimeSpan.FromTicks(Math.Max(s_leastDeadline.Ticks, 4 * way.Pause!.Value.Ticks));
             session.Cpus.Prepare(session.Remarks, ct);
+            CopiedMemory.MakeReady(source, session.Map, threads, ct);
             var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
             using var hold = Stop(session, watchdog, deadline, ct, options.GoesOnThroughSignals);
             var taken = DateTimeOffset.UtcNow;

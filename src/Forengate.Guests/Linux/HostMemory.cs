@@ -8,20 +8,23 @@ public static class HostMemory
     /// <summary>The lesser of MemAvailable (/proc/meminfo) and what the control group still allows, in bytes; null where neither can be read.</summary>
     public static ulong? Available()
     {
-        var host = FromMemInfo();
+        var host = FromMemInfo("MemAvailable:");
         var group = FromControlGroup();
         return host is { } a && group is { } b ? Math.Min(a, b) : host ?? group;
     }
 
-    private static ulong? FromMemInfo()
+    /// <summary>True where the host has taken broken memory out of use (HardwareCorrupted, /proc/meminfo): who touches such a page through a mapping is ended.</summary>
+    internal static bool HasBroken() => FromMemInfo("HardwareCorrupted:") > 0;
+
+    private static ulong? FromMemInfo(string name)
     {
         try
         {
             foreach (var line in File.ReadLines("/proc/meminfo"))
             {
-                if (!line.StartsWith("MemAvailable:", StringComparison.Ordinal))
+                if (!line.StartsWith(name, StringComparison.Ordinal))
                     continue;
-                var digits = line.AsSpan("MemAvailable:".Length).Trim();
+                var digits = line.AsSpan(name.Length).Trim();
                 var space = digits.IndexOf(' ');
                 if (space > 0 && ulong.TryParse(digits[..space], NumberStyles.None, null, out var kibibytes))
                     return kibibytes << 10;

@@ -42,6 +42,8 @@ internal static unsafe partial class LinuxNative
 
     public const int MADV_HUGEPAGE = 14;
     public const int MADV_DONTDUMP = 16;
+    /// <summary>Linux 5.14: maps the pages at once, as if read.</summary>
+    public const int MADV_POPULATE_READ = 22;
     /// <summary>Linux 5.14: allocates the pages at once, as if written.</summary>
     public const int MADV_POPULATE_WRITE = 23;
 

@@ -6,11 +6,8 @@ namespace Forengate.Guests;
 /// <summary>A copy of guest RAM in our own memory, and in a file as far as the host has none, made ready before the guest is stopped.</summary>
 internal sealed unsafe class CopiedMemory : PhysicalMemory
 {
-    /// <summary>What one thread copies at a time: a multiple of a large page, and a block of a file.</summary>
-    private const ulong Chunk = SpillFile.Block;
-
     /// <summary>More threads make no disk faster, and each needs memory for what it is writing.</summary>
-    private const int MostSpilling = (int)(CopyRoom.Staging / Chunk);
+    private const int MostSpilling = (int)(CopyRoom.Staging / CopyThreads.Chunk);
 
     private readonly IReadOnlyList<PhysicalRange> _ranges;
     private readonly ulong[] _starts;
@@ -43,19 +40,27 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
         var memory = new CopiedMemory(ranges, buffer);
         for (var i = 0; buffer.File is not null && i < Math.Min(threads, MostSpilling); i++)
         {
-            if (MappedRegion.Anonymous(Chunk) is not { } staging)
+            if (MappedRegion.Anonymous(CopyThreads.Chunk) is not { } staging)
             {
                 memory.Dispose();
                 return null;
             }
             memory._staging.Add(staging);
-            if (!staging.Populate(0, Chunk))
+            if (!staging.Populate(0, CopyThreads.Chunk))
             {
                 memory.Dispose();
                 return null;
             }
         }
         return memory;
+    }
+
+    /// <summary>What can be done before the guest is stopped to have it copied sooner.</summary>
+    public static void MakeReady(LiveMemory source, GuestMemoryMap map, int threads, CancellationToken ct)
+    {
+        source.PrepareToCopy();
+        foreach (var section in map.Sections)
+            CopyThreads.Run(section.Length, threads, (offset, length) => source.Prepare(section, offset, length), ct);
     }
 
     /// <summary>Copies all RAM with all threads. Returns false when the guest ended meanwhile.</summary>
@@ -65,8 +70,9 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
         var starts = new ulong[sections.Count];
         for (var i = 1; i < starts.Length; i++)
             starts[i] = starts[i - 1] + sections[i - 1].Length;
+        var copied = 0L;
         // Sections follow each other in the copy as ranges do: both ascend and cover the same bytes.
-        InChunks(map.Size, _buffer.File is null ? threads : Math.Min(threads, MostSpilling), progress, (offset, length) =>
+        CopyThreads.Run(map.Size, _buffer.File is null ? threads : Math.Min(threads, MostSpilling), (offset, length) =>
         {
             if (source.IsGone())
                 return;
@@ -82,27 +88,29 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
                     at = ~at - 1;
                 var inSection = offset + done - starts[at];
                 var step = Math.Min(length - done, sections[at].Length - inSection);
-                CopyPart(source, sections[at], inSection, target + done, step);
+                CopyPart(source, sections[at], inSection, target + done, step, blank: staging is null);
                 done += step;
             }
-            if (staging is null)
-                return;
-            // The file is zeros where nothing was written.
-            if (new ReadOnlySpan<byte>(target, (int)length).ContainsAnyExcept((byte)0))
-                _buffer.Spill(target, offset, length);
-            _staging.Add(staging);
+            if (staging is not null)
+            {
+                // The file is zeros where nothing was written.
+                if (new ReadOnlySpan<byte>(target, (int)length).ContainsAnyExcept((byte)0))
+                    _buffer.Spill(target, offset, length);
+                _staging.Add(staging);
+            }
+            progress?.Report(new CaptureProgress(CapturePhase.Copying, (ulong)Interlocked.Add(ref copied, (long)length), map.Size));
         }, ct);
         while (_staging.TryTake(out var done))
             done.Dispose();
         return !source.IsGone();
     }
 
-    private void CopyPart(LiveMemory source, in RamSection section, ulong offset, byte* target, ulong length)
+    private void CopyPart(LiveMemory source, in RamSection section, ulong offset, byte* target, ulong length, bool blank)
     {
         var done = 0UL;
         while (done < length)
         {
-            done += source.ReadSection(section, offset + done, target + done, length - done) & ~Page.OffsetMask;
+            done += source.CopySection(section, offset + done, target + done, length - done, blank) & ~Page.OffsetMask;
             if (done >= length || source.IsGone())
                 return;
             // This page has no bytes (a memory error of the host, a gap in a backend): go on behind it.
@@ -111,48 +119,6 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
                 _missing.Add((section.Start + offset + done).Frame);
             done += Page.Size;
         }
-    }
-
-    private void InChunks(
-        ulong size, int threads, IProgress<CaptureProgress>? progress, Action<ulong, ulong> work, CancellationToken ct)
-    {
-        var next = 0L;
-        var done = 0L;
-        Exception? failure = null;
-        void Run()
-        {
-            try
-            {
-                for (; ; )
-                {
-                    var offset = (ulong)(Interlocked.Add(ref next, (long)Chunk) - (long)Chunk);
-                    // The guest stands still: what can't succeed any more ends at once.
-                    if (offset >= size || ct.IsCancellationRequested || Volatile.Read(ref failure) is not null)
-                        return;
-                    var length = Math.Min(Chunk, size - offset);
-                    work(offset, length);
-                    progress?.Report(new CaptureProgress(CapturePhase.Copying, (ulong)Interlocked.Add(ref done, (long)length), size));
-                }
-            }
-            catch (Exception e)
-            {
-                failure = e;
-            }
-        }
-        var others = new Thread[Math.Max(0, threads - 1)];
-        for (var i = 0; i < others.Length; i++)
-        {
-            others[i] = new Thread(Run) { IsBackground = true, Name = "guest copy" };
-            others[i].Start();
-        }
-        Run();
-        foreach (var thread in others)
-            thread.Join();
-        if (failure is GuestException { Failure: GuestFailure.NoDisk })
-            throw failure;
-        if (failure is not null)
-            throw new GuestException(GuestFailure.MonitorFailed, $"copying guest memory: {failure.Message}", failure);
-        ct.ThrowIfCancellationRequested();
     }
 
     private bool TryFind(PhysicalAddress address, out ulong offset, out ulong left)

@@ -12,6 +12,7 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     private readonly GuestMemoryMap _map;
     private readonly QemuProcess _process;
     private readonly SharedBackends _backends;
+    private AbsentPages? _absent;
     private readonly ulong[] _starts;
     private readonly Descriptor? _memoryFile;
     private readonly PageCache? _cache;
@@ -79,34 +80,75 @@ public sealed unsafe class LiveMemory : PhysicalMemory
         return IsGone() ? 0 : done;
     }
 
-    /// <summary>Copies from one section. Returns the bytes copied, in order, up to the first that can't be read.</summary>
-    internal ulong ReadSection(in RamSection section, ulong offset, byte* target, ulong length)
+    /// <summary>Reads from one section. Returns the bytes read, in order, up to the first that can't be.</summary>
+    private ulong ReadSection(in RamSection section, ulong offset, byte* target, ulong length)
     {
         const ulong Small = 64 << 10;
+        return length <= Small && _backends.Read(section, offset, target, length) ? length : Transfer(section, offset, target, length, copies: false, blank: false);
+    }
+
+    /// <summary>Has what <see cref="CopySection"/> needs made ready, before the guest is stopped.</summary>
+    internal void PrepareToCopy() => _absent ??= AbsentPages.Open(_map, _process);
+
+    /// <summary>Makes a stretch of a section ready for <see cref="CopySection"/>.</summary>
+    internal void Prepare(in RamSection section, ulong offset, ulong length) => _backends.Prepare(section.HostAddress + offset, length);
+
+    /// <summary>The same as reading, for much that nobody looks at soon. The guest stands still. A target that is <paramref name="blank"/> holds zeros.</summary>
+    internal ulong CopySection(in RamSection section, ulong offset, byte* target, ulong length, bool blank) => Transfer(section, offset, target, length, copies: true, blank);
+
+    private ulong Transfer(in RamSection section, ulong offset, byte* target, ulong length, bool copies, bool blank)
+    {
         const ulong MostAtOnce = 64 << 20;
-        if (length <= Small && _backends.Read(section, offset, target, length))
-            return length;
         var done = 0UL;
         while (done < length)
         {
             var step = Math.Min(length - done, MostAtOnce);
+            var at = section.HostAddress + offset + done;
             // The process is faster to read than the file, but what the guest never touched must not be read there: the host would allocate it.
-            if (_backends.TryGetExtent(section.HostAddress + offset + done, step, out var extent, out var isHole))
+            if (_backends.TryGetExtent(at, step, out var extent, out var part))
             {
                 step = extent;
-                if (isHole)
-                {
+                if (part == BackendPart.Hole && !blank)
                     new Span<byte>(target + done, (int)step).Clear();
+                if (part == BackendPart.Hole || (copies && part == BackendPart.InMemory && _backends.TryCopy(at, target + done, step)))
+                {
                     done += step;
                     continue;
                 }
             }
-            var got = ReadHost(section.HostAddress + offset + done, target + done, step);
+            var got = copies ? CopyHost(at, target + done, step, blank) : ReadHost(at, target + done, step);
             done += got;
             if (got < step)
                 break;
         }
         return done;
+    }
+
+    /// <summary>Copies what the host has pages for, with zeros between.</summary>
+    private ulong CopyHost(ulong hostAddress, byte* target, ulong length, bool blank)
+    {
+        var done = 0UL;
+        var failed = false;
+        var known = _absent?.ForEachPresent(hostAddress, length, (start, present) =>
+        {
+            Skip(start - hostAddress);
+            var got = ReadHost(start, target + done, present);
+            done += got;
+            failed = got < present;
+            return !failed;
+        });
+        if (known is not true)
+            return ReadHost(hostAddress, target, length);
+        if (!failed)
+            Skip(length);
+        return done;
+
+        void Skip(ulong to)
+        {
+            if (!blank && to > done)
+                new Span<byte>(target + done, (int)(to - done)).Clear();
+            done = to;
+        }
     }
 
     private ulong ReadHost(ulong hostAddress, byte* target, ulong length)
@@ -228,6 +270,7 @@ public sealed unsafe class LiveMemory : PhysicalMemory
         if (disposing)
         {
             _backends.Dispose();
+            _absent?.Dispose();
             _memoryFile?.Dispose();
         }
         base.Dispose(disposing);

@@ -10,6 +10,7 @@ namespace Forengate.Guests;
 /// <remarks>Memory on hugetlbfs is not read this way: a fault there can take a page out of the pool, or end us.</remarks>
 internal sealed unsafe class SharedBackends : IDisposable
 {
+    private const int SeekEnd = 2;
     private const int SeekData = 3;
     private const int MostPagesAsked = 2048;
 
@@ -24,7 +25,21 @@ internal sealed unsafe class SharedBackends : IDisposable
     /// <param name="File">Read-only.</param>
     /// <param name="Size">Of the file: what lies behind it must not be touched.</param>
     /// <param name="View">Our own mapping of it; null where it could not be made.</param>
-    private sealed record Backend(ulong HostStart, ulong Length, ulong FileOffset, Descriptor File, ulong Size, MappedRegion? View);
+    /// <param name="Held">How well its pages stay where they are.</param>
+    private sealed record Backend(ulong HostStart, ulong Length, ulong FileOffset, Descriptor File, ulong Size, MappedRegion? View, Hold Held);
+
+    /// <summary>Who touches a page through a mapping that the file no more has, or that can't be read, is ended by the kernel: only a file in memory is touched, and while it is as long as it was.</summary>
+    private enum Hold
+    {
+        /// <summary>On a disk, or the host has broken memory: only the kernel copies from it.</summary>
+        None,
+
+        /// <summary>In memory; it may be cut.</summary>
+        InMemory,
+
+        /// <summary>In memory, and sealed: nobody can cut it.</summary>
+        Sealed,
+    }
 
     public static SharedBackends Open(GuestMemoryMap map, QemuProcess process)
     {
@@ -58,10 +73,10 @@ internal sealed unsafe class SharedBackends : IDisposable
         foreach (var path in paths)
         {
             var file = new Descriptor(LinuxNative.Open(path, LinuxNative.O_RDONLY | LinuxNative.O_CLOEXEC));
-            if (!file.IsInvalid && IsThatFile(file, mapping) && LinuxNative.Seek(file.Number, 0, 2) is > 0 and var size && mapping.Offset < (ulong)size)
+            if (!file.IsInvalid && IsThatFile(file, mapping) && LinuxNative.Seek(file.Number, 0, SeekEnd) is > 0 and var size && mapping.Offset < (ulong)size)
             {
                 var length = Math.Min(mapping.End - mapping.Start, (ulong)size - mapping.Offset);
-                return new Backend(mapping.Start, length, mapping.Offset, file, (ulong)size, MappedRegion.SharedFile(file, mapping.Offset, length));
+                return new Backend(mapping.Start, length, mapping.Offset, file, (ulong)size, MappedRegion.SharedFile(file, mapping.Offset, length), HoldOf(file));
             }
             file.Dispose();
         }
@@ -107,6 +122,19 @@ internal sealed unsafe class SharedBackends : IDisposable
         return false;
     }
 
+    private static Hold HoldOf(Descriptor file)
+    {
+        const long TmpfsMagic = 0x0102_1994;
+        const int GetSeals = 1034;
+        const int SealShrink = 2;
+        var fileSystem = stackalloc long[32];
+        if (LinuxNative.FileSystem(file.Number, fileSystem) != 0 || fileSystem[0] != TmpfsMagic || HostMemory.HasBroken())
+            return Hold.None;
+        // memfd is tmpfs too, and QEMU seals it unless told not to (seal=off). An error is a negative number.
+        var seals = LinuxNative.FileControl(file.Number, GetSeals, 0);
+        return seals > 0 && (seals & SealShrink) != 0 ? Hold.Sealed : Hold.InMemory;
+    }
+
     private Backend? Find(ulong hostAddress, ulong length)
     {
         foreach (var backend in _backends)
@@ -117,11 +145,11 @@ internal sealed unsafe class SharedBackends : IDisposable
         return null;
     }
 
-    /// <summary>True when a stretch from an address on lies in a file of ours; then says how much of it is data, or a hole that reads as zeros.</summary>
-    public bool TryGetExtent(ulong hostAddress, ulong length, out ulong extent, out bool isHole)
+    /// <summary>True when a stretch from an address on lies in a file of ours; then says how much of it is alike, and what.</summary>
+    public bool TryGetExtent(ulong hostAddress, ulong length, out ulong extent, out BackendPart part)
     {
         extent = 0;
-        isHole = false;
+        part = BackendPart.Elsewhere;
         if (Find(hostAddress, 1) is not { } backend)
             return false;
         var inMapping = hostAddress - backend.HostStart;
@@ -141,17 +169,49 @@ internal sealed unsafe class SharedBackends : IDisposable
         var run = first + ((ulong)same << Page.Shift) - inMapping;
         if (resident)
         {
+            part = BackendPart.InMemory;
             extent = Math.Min(extent, run);
             return true;
         }
         // Not in memory: swapped out, or never there. Only the file knows.
         var at = (long)(inMapping + backend.FileOffset);
         var data = LinuxNative.Seek(backend.File.Number, at, SeekData);
-        isHole = data != at;
-        if (!isHole)
+        // Behind the end of a file that was cut is no hole: who reads there must fail.
+        if (data != at && (data >= 0 || LinuxNative.Seek(backend.File.Number, 0, SeekEnd) > at))
+            part = BackendPart.Hole;
+        if (part != BackendPart.Hole)
             extent = Math.Min(extent, Math.Min(run, SwappedAtOnce));
         else if (data > at)
             extent = Math.Min(extent, (ulong)(data - at));
+        return true;
+    }
+
+    /// <summary>Makes the pages of a stretch that are in memory ready for <see cref="TryCopy"/>, so that it takes no page fault. Allocates nothing, and may be left out.</summary>
+    public void Prepare(ulong hostAddress, ulong length)
+    {
+        for (var done = 0UL; done < length;)
+        {
+            if (!TryGetExtent(hostAddress + done, length - done, out var extent, out var part) || Find(hostAddress + done, extent) is not { View: { } view, Held: not Hold.None } backend)
+                return;
+            // What the file lacks, reading would allocate.
+            if (part == BackendPart.InMemory)
+            {
+                var first = hostAddress + done - backend.HostStart & ~Page.OffsetMask;
+                _ = LinuxNative.Advise((nint)(view.Start + first), (nuint)(hostAddress + done + extent - backend.HostStart - first), LinuxNative.MADV_POPULATE_READ);
+            }
+            done += extent;
+        }
+    }
+
+    /// <summary>Copies a stretch that <see cref="TryGetExtent"/> found in memory, by our own mapping. False where only the kernel may.</summary>
+    public bool TryCopy(ulong hostAddress, byte* target, ulong length)
+    {
+        if (Find(hostAddress, length) is not { View: { } view, Held: not Hold.None } backend)
+            return false;
+        var inMapping = hostAddress - backend.HostStart;
+        if (backend.Held != Hold.Sealed && LinuxNative.Seek(backend.File.Number, 0, SeekEnd) < (long)(backend.FileOffset + inMapping + length))
+            return false;
+        WideCopy.Copy(target, view.Start + inMapping, length);
         return true;
     }
 
@@ -178,7 +238,7 @@ internal sealed unsafe class SharedBackends : IDisposable
         var address = section.HostAddress + offset;
         if (Find(address, 1) is not { View: { } view } backend)
             return default;
-        if (!TryGetExtent(address, Math.Min((ulong)maxLength, section.Length - offset), out var extent, out var isHole) || isHole)
+        if (!TryGetExtent(address, Math.Min((ulong)maxLength, section.Length - offset), out var extent, out var part) || part == BackendPart.Hole)
             return default;
         return new ReadOnlySpan<byte>(view.Start + (address - backend.HostStart), (int)extent);
     }

@@ -73,9 +73,9 @@ internal static unsafe class PluggedBlocks
     {
         for (var done = 0UL; done < length;)
         {
-            if (!backends.TryGetExtent(host + done, length - done, out var extent, out var isHole))
+            if (!backends.TryGetExtent(host + done, length - done, out var extent, out var part))
                 return pagemap.IsInvalid || HasPages(pagemap, host + done, length - done);
-            if (!isHole)
+            if (part != BackendPart.Hole)
                 return true;
             done += extent;
         }

@@ -12,7 +12,7 @@ internal static class SnapshotCapture
     /// <exception cref="GuestException">It can't be made here, or was not; the guest runs.</exception>
     public static View? Take(GuestTarget target, GuestSession session, CopyRoom room, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
-        var threads = options.Threads > 0 ? options.Threads : Environment.ProcessorCount;
+        var threads = options.CopyingThreads;
         var store = SnapshotStore.Prepare(room, threads, progress, ct) ?? throw LiveCapture.TooLittle(target, room);
         if (room.Describe(snapshot: true) is { } spilled)
             session.Remarks.Add(spilled);

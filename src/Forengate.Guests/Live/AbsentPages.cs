@@ -1,0 +1,128 @@
+using System.Runtime.InteropServices;
+using Forengate.Memory;
+
+namespace Forengate.Guests;
+
+/// <summary>
+/// Tells which pages of a guest's anonymous memory the host has never given, or has taken back: they hold zeros, and reading them would cost as much as copying and leave a trace in the
+/// host's page tables. By the PAGEMAP_SCAN call of Linux 6.7 (admin-guide/mm/pagemap), which is quick; without it nothing is skipped.
+/// </summary>
+internal sealed unsafe class AbsentPages : IDisposable
+{
+    /// <summary>Stretches asked for at once.</summary>
+    private const int Most = 256;
+
+    // _IOWR('f', 16, struct pm_scan_arg), and the categories of include/uapi/linux/fs.h.
+    private const uint Scan = 0xC060_6610;
+    private const ulong IsPresent = 1 << 3;
+    private const ulong IsSwapped = 1 << 4;
+
+    private readonly Descriptor _pagemap;
+    private readonly List<HostRange> _anonymous = [];
+    private int _unable;
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct ScanArguments
+    {
+        public ulong Size;
+        public ulong Flags;
+        public ulong Start;
+        public ulong End;
+        public ulong WalkEnd;
+        public ulong Vector;
+        public ulong VectorLength;
+        public ulong MaxPages;
+        public ulong CategoryInverted;
+        public ulong CategoryMask;
+        public ulong CategoryAnyOfMask;
+        public ulong ReturnMask;
+    }
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct PageRegion
+    {
+        public ulong Start;
+        public ulong End;
+        public ulong Categories;
+    }
+
+    private readonly record struct HostRange(ulong Start, ulong End);
+
+    private AbsentPages(Descriptor pagemap) => _pagemap = pagemap;
+
+    public static AbsentPages Open(GuestMemoryMap map, QemuProcess process)
+    {
+        var absent = new AbsentPages(new Descriptor(LinuxNative.Open($"/proc/{process.Id}/pagemap", LinuxNative.O_RDONLY | LinuxNative.O_CLOEXEC)));
+        try
+        {
+            // Of a guest whose memory still arrives from elsewhere (postcopy), what is absent is no zeros.
+            if (absent._pagemap.IsInvalid || HasFaultsOfItsOwn(process.Id))
+                return absent;
+            foreach (var mapping in process.ReadMappings())
+            {
+                // A private file's absent pages are the file's.
+                if (!mapping.Shared && mapping.Inode == 0 && map.Sections.Any(section => section.HostAddress < mapping.End && mapping.Start < section.HostAddress + section.Length))
+                    absent._anonymous.Add(new HostRange(mapping.Start, mapping.End));
+            }
+        }
+        catch (Exception e) when (e is GuestException or IOException or UnauthorizedAccessException)
+        {
+            absent._anonymous.Clear();
+        }
+        return absent;
+    }
+
+    private static bool HasFaultsOfItsOwn(int id) => Directory.EnumerateFiles($"/proc/{id}/fd").Any(link => new FileInfo(link).LinkTarget == "anon_inode:[userfaultfd]");
+
+    /// <summary>Goes through the stretches that have pages. False where nobody knows which these are. The guest stands still.</summary>
+    /// <param name="hostAddress">A page's.</param>
+    /// <param name="length">Bytes to look at.</param>
+    /// <param name="work">Is given each stretch that has pages; what is between them has none. Ends all when it returns false.</param>
+    public bool ForEachPresent(ulong hostAddress, ulong length, Func<ulong, ulong, bool> work)
+    {
+        if (Volatile.Read(ref _unable) != 0 || (hostAddress & Page.OffsetMask) != 0 || !IsAnonymous(hostAddress, length))
+            return false;
+        var regions = stackalloc PageRegion[Most];
+        var end = hostAddress + length;
+        for (var at = hostAddress; at < end;)
+        {
+            var arguments = new ScanArguments
+            {
+                Size = (ulong)sizeof(ScanArguments),
+                Start = at,
+                End = (end + Page.OffsetMask) & ~Page.OffsetMask,
+                Vector = (ulong)regions,
+                VectorLength = Most,
+                CategoryAnyOfMask = IsPresent | IsSwapped,
+                ReturnMask = IsPresent | IsSwapped,
+            };
+            var count = LinuxNative.Control(_pagemap.Number, Scan, &arguments);
+            if (count < 0 || arguments.WalkEnd <= at)
+            {
+                Volatile.Write(ref _unable, 1);
+                // The rest as if it were all there.
+                _ = work(at, end - at);
+                return true;
+            }
+            for (var i = 0; i < count; i++)
+            {
+                if (!work(regions[i].Start, Math.Min(regions[i].End, end) - regions[i].Start))
+                    return true;
+            }
+            at = arguments.WalkEnd;
+        }
+        return true;
+    }
+
+    private bool IsAnonymous(ulong start, ulong length)
+    {
+        foreach (var span in _anonymous)
+        {
+            if (start >= span.Start && start < span.End && length <= span.End - start)
+                return true;
+        }
+        return false;
+    }
+
+    public void Dispose() => _pagemap.Dispose();
+}

@@ -1,0 +1,105 @@
+using System.Diagnostics;
+using Forengate.Memory;
+
+namespace Forengate.Guests.Tests;
+
+/// <summary>A stopped guest's memory is copied by our own mapping of its backend, or as far as the host has pages: what that must not do.</summary>
+public sealed class SharedCopyTests
+{
+    private const ulong Mebibyte = 1 << 20;
+    private const int Size = 96;
+    private static readonly CancellationToken Ct = CancellationToken.None;
+
+    [Fact]
+    public void A_backend_that_is_cut_gives_missing_pages_and_ends_nobody()
+    {
+        const int Kept = 32;
+        using var file = new SharedFile();
+        using var qemu = new TestQemu(Machine(file.Path));
+        qemu.WaitForStamps();
+        using var session = GuestSession.Open(qemu.Target, null, Ct);
+        using var source = new LiveMemory(session.Map, session.Process, standing: false);
+        qemu.Referee.Stop(Ct);
+        using var copy = CopiedMemory.Prepare(session.Map.Ranges, new CopyRoom(session.Map.Size, 0, null, 0), 2, null, Ct)!;
+        CopiedMemory.MakeReady(source, session.Map, 2, Ct);
+        using (var cut = File.OpenWrite(file.Path))
+            cut.SetLength(Kept << 20);
+
+        Assert.True(copy.CopyFrom(source, session.Map, 2, null, Ct));
+
+        Assert.Equal((int)((Size - Kept) * Mebibyte / Page.Size), copy.MissingPages);
+        Assert.Equal(PageState.Missing, copy.StateOf(new PhysicalAddress(Kept * Mebibyte)));
+        Assert.Equal(PageState.Present, copy.StateOf(new PhysicalAddress((Kept * Mebibyte) - Page.Size)));
+    }
+
+    [Fact]
+    public void Holes_of_a_backend_stay_holes()
+    {
+        using var file = new SharedFile();
+        using var qemu = new TestQemu(Machine(file.Path));
+        qemu.WaitForStamps();
+        qemu.Referee.Stop(Ct);
+        var before = file.Blocks();
+        using (var session = GuestSession.Open(qemu.Target, null, Ct))
+        using (var source = new LiveMemory(session.Map, session.Process, standing: false))
+        using (var copy = CopiedMemory.Prepare(session.Map.Ranges, new CopyRoom(session.Map.Size, 0, null, 0), 2, null, Ct)!)
+        {
+            CopiedMemory.MakeReady(source, session.Map, 2, Ct);
+            Assert.True(copy.CopyFrom(source, session.Map, 2, null, Ct));
+            Assert.Equal(0, copy.MissingPages);
+            Assert.InRange(before, 1, Size * (long)Mebibyte / 512 / 2);
+            Assert.Equal(before, file.Blocks());
+            Compare(qemu, copy);
+        }
+    }
+
+    [Fact]
+    public void Pages_that_anonymous_memory_never_had_are_zeros()
+    {
+        using var qemu = new TestQemu("-M", "q35", "-m", $"{Size}", "-kernel", "IMAGE");
+        qemu.WaitForStamps();
+        qemu.Referee.Stop(Ct);
+        using var session = GuestSession.Open(qemu.Target, null, Ct);
+        using var source = new LiveMemory(session.Map, session.Process, standing: false);
+        using var copy = CopiedMemory.Prepare(session.Map.Ranges, new CopyRoom(session.Map.Size, 0, null, 0), 2, null, Ct)!;
+        CopiedMemory.MakeReady(source, session.Map, 2, Ct);
+        Assert.True(copy.CopyFrom(source, session.Map, 2, null, Ct));
+        Assert.Equal(0, copy.MissingPages);
+        Compare(qemu, copy);
+    }
+
+    /// <summary>Everything of the copy, against what QEMU saves (which fills holes, and so comes last).</summary>
+    private static void Compare(TestQemu qemu, CopiedMemory copy)
+    {
+        var bytes = new byte[Mebibyte];
+        foreach (var range in copy.Ranges)
+        {
+            for (var at = range.Start; at < range.End; at += Mebibyte)
+            {
+                var length = (int)Math.Min(Mebibyte, range.End - at);
+                Assert.Equal(length, copy.Read(at, bytes.AsSpan(0, length)));
+                Assert.True(bytes.AsSpan(0, length).SequenceEqual(qemu.Memory(at.Value, (ulong)length)), $"memory at {at}");
+            }
+        }
+    }
+
+    private static string[] Machine(string file) =>
+        ["-M", "q35,memory-backend=m", "-m", $"{Size}", "-object", $"memory-backend-file,id=m,size={Size}M,share=on,mem-path={file}", "-kernel", "IMAGE"];
+
+    /// <summary>A file in the host's memory that has a name.</summary>
+    private sealed class SharedFile : IDisposable
+    {
+        public string Path { get; } = $"/dev/shm/forengate-copy-{Guid.NewGuid():N}";
+
+        /// <summary>Of 512 bytes that the file has, by stat(1).</summary>
+        public long Blocks()
+        {
+            using var stat = Process.Start(new ProcessStartInfo("stat", ["--format", "%b", Path]) { RedirectStandardOutput = true })!;
+            var text = stat.StandardOutput.ReadToEnd();
+            stat.WaitForExit();
+            return long.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
+        }
+
+        public void Dispose() => File.Delete(Path);
+    }
+}
