@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using Forengate.Testing;
 
 namespace Forengate.Guests.Tests;
 
@@ -8,43 +9,58 @@ internal sealed class TestQemu : IDisposable
 {
     public const string Program = "/usr/bin/qemu-system-x86_64";
 
+    /// <summary>FORENGATE_QEMU=newer has all tests of this program run on Debian 13's QEMU instead.</summary>
+    private static readonly bool s_newerByDefault = Environment.GetEnvironmentVariable("FORENGATE_QEMU") == "newer";
+
     private readonly Process _process;
 
     public TestQemu(params string[] arguments)
-        : this(null, arguments, static _ => { })
+        : this([], s_newerByDefault, arguments, static _ => { })
     {
     }
 
     /// <param name="arguments">Further words for QEMU; IMAGE is the bare guest's, FOLDER the machine's own.</param>
     /// <param name="prepare">Puts further files into the machine's folder.</param>
     public TestQemu(string[] arguments, Action<string> prepare)
-        : this(null, arguments, prepare)
+        : this([], s_newerByDefault, arguments, prepare)
     {
     }
 
+    /// <summary>Debian 13's, in a root folder and a mount namespace of its own, as in a container. Skips the test where there is none.</summary>
+    public static TestQemu Newer(params string[] arguments) => new([], newer: true, arguments, static _ => { });
+
     /// <summary>One that is nobody's, with no capability but those named ("+sys_ptrace"). Skips the test where that can't be.</summary>
-    public static TestQemu Unprivileged(string? capabilities, params string[] arguments)
+    public static TestQemu Unprivileged(string? capabilities, params string[] arguments) => Unprivileged(capabilities, s_newerByDefault, arguments);
+
+    /// <param name="capabilities">What it keeps; null for nothing.</param>
+    /// <param name="newer">Debian 13's.</param>
+    /// <param name="arguments">Further words for QEMU.</param>
+    public static TestQemu Unprivileged(string? capabilities, bool newer, params string[] arguments)
     {
         if (!Environment.IsPrivilegedProcess || !File.Exists("/usr/bin/setpriv"))
             Assert.Skip("only root can start another user's QEMU");
         string[] kept = capabilities is null ? [] : ["--inh-caps", capabilities, "--ambient-caps", capabilities];
-        return new TestQemu(["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", .. kept], arguments, static _ => { });
+        return new TestQemu(["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", .. kept], newer, arguments, static _ => { });
     }
 
-    private TestQemu(string[]? wrapper, string[] arguments, Action<string> prepare)
+    private TestQemu(string[] wrapper, bool newer, string[] arguments, Action<string> prepare)
     {
-        if (!File.Exists(Program))
+        if (newer)
+            NewerSystem.Require();
+        else if (!File.Exists(Program))
             Assert.Skip($"{Program} is not installed");
         Folder = Directory.CreateTempSubdirectory("forengate-guests-").FullName;
         var image = Path.Combine(Folder, "guest.bin");
         File.WriteAllBytes(image, BareGuest.Image());
         prepare(Folder);
-        if (wrapper is not null && OperatingSystem.IsLinux())
+        if (wrapper.Length != 0 && OperatingSystem.IsLinux())
             File.SetUnixFileMode(Folder, (UnixFileMode)0x1FF);
-        var start = new ProcessStartInfo(wrapper is null ? Program : wrapper[0]) { RedirectStandardError = true, UseShellExecute = false };
+        string[] command = newer ? [.. NewerSystem.Runner, .. wrapper, Path.GetFileName(Program)] : [.. wrapper, Program];
+        var start = new ProcessStartInfo(command[0]) { RedirectStandardError = true, UseShellExecute = false };
+        start.Environment[NewerSystem.SharedFolders] = Folder;
         foreach (var argument in (string[])
             [
-                .. wrapper is null ? (string[])[] : [.. wrapper[1..], Program], "-accel", "tcg", "-display", "none", "-serial", "none", "-nodefaults", "-no-user-config", "-no-shutdown",
+                .. command[1..], "-accel", "tcg", "-display", "none", "-serial", "none", "-nodefaults", "-no-user-config", "-no-shutdown",
                 "-qmp", $"unix:{Socket},server=on,wait=off", "-qmp", $"unix:{RefereeSocket},server=on,wait=off",
                 .. arguments.Select(a => a.Replace("IMAGE", image, StringComparison.Ordinal).Replace("FOLDER", Folder, StringComparison.Ordinal)),
             ])
