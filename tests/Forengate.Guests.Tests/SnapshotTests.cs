@@ -9,7 +9,7 @@ public sealed class SnapshotTests
     private static readonly CancellationToken Ct = CancellationToken.None;
 
     /// <summary>Captures of each method and backend; FORENGATE_CAPTURES asks for more (docs/capture.md).</summary>
-    private static readonly int s_captures = int.TryParse(Environment.GetEnvironmentVariable("FORENGATE_CAPTURES"), NumberStyles.None, null, out var asked) ? asked : 5;
+    internal static int Captures { get; } = int.TryParse(Environment.GetEnvironmentVariable("FORENGATE_CAPTURES"), NumberStyles.None, null, out var asked) ? asked : 5;
 
     public static string[] Machine(string backend) => backend switch
     {
@@ -37,7 +37,7 @@ public sealed class SnapshotTests
     {
         using var qemu = new TestQemu(Machine(backend));
         qemu.WaitForStamps();
-        for (var i = 0; i < s_captures; i++)
+        for (var i = 0; i < Captures; i++)
         {
             using var view = LiveCapture.Take(qemu.Target, TestQemu.Options(mode), null, Ct);
             Assert.Equal(ConsistencyLevel.Instant, view.Consistency.Level);
@@ -98,6 +98,40 @@ public sealed class SnapshotTests
         Assert.Equal(12345678, qemu.Referee.Qmp("query-migrate-parameters", null, Ct).Integer("max-bandwidth"));
         Assert.True(Capability(qemu, "xbzrle"));
         Assert.False(Capability(qemu, MigrationSettings.Snapshot));
+    }
+
+    /// <summary>What others switched on for their migrations is no hindrance, and is on again afterwards.</summary>
+    [Theory]
+    [InlineData("anonymous")]
+    [InlineData("memfd")]
+    public void Whatever_is_switched_on_a_snapshot_is_whole(string backend)
+    {
+        using var qemu = new TestQemu(Machine(backend));
+        qemu.WaitForStamps();
+        MonitorCall call = (command, arguments) => qemu.Referee.Qmp(command, arguments, Ct);
+        var tried = 0;
+        foreach (var name in qemu.Referee.Qmp("query-migrate-capabilities", null, Ct).Items().Select(item => item.Text("capability")!).Where(name => name != MigrationSettings.Snapshot))
+        {
+            try
+            {
+                MigrationSettings.SetCapability(call, name, true);
+            }
+            catch (QmpRefusedException)
+            {
+                // Not alone, or not on this host.
+                continue;
+            }
+            using (var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Snapshot), null, Ct))
+            {
+                Assert.True(view.Origin.Damage.Count == 0, $"{name}: {string.Join("; ", view.Origin.Damage)}");
+                Assert.True(StampCheck.Disagreeing(view.Memory) == 0, name);
+            }
+            Assert.True(Capability(qemu, name), name);
+            MigrationSettings.SetCapability(call, name, false);
+            tried++;
+        }
+        Assert.InRange(tried, 5, 100);
+        AssertSound(qemu);
     }
 
     [Fact]
