@@ -16,6 +16,9 @@ public static class NewerSystem
     /// <summary>What stands before a command that is to run there. Says where it is, because a private libvirt has a cache folder of its own.</summary>
     public static IReadOnlyList<string> Runner => ["env", $"FORENGATE_NEWER_ROOT={Folder.Value}", Program, "run"];
 
+    /// <summary>Why it is not to be had, in a line; null where it is.</summary>
+    public static string? WhyNot => Hindrance.Value.Length == 0 ? null : Hindrance.Value;
+
     /// <summary>Skips the test, with the reason, where it is not to be had.</summary>
     public static void Require()
     {
