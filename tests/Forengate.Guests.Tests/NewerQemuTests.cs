@@ -71,7 +71,7 @@ public sealed class NewerQemuTests(NewerLibvirt libvirt) : IClassFixture<NewerLi
     {
         using var qemu = Start();
         Assert.DoesNotContain(LiveCapture.Plan(qemu.Target, TestQemu.Options(CaptureMode.Auto), Ct).Facts, fact => fact.Contains("hangs a guest", StringComparison.Ordinal));
-        for (var round = 0; round < 3; round++)
+        for (var round = 0; round < 2; round++)
         {
             var path = Path.Combine(qemu.Folder, "stream");
             using var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
@@ -108,6 +108,9 @@ public sealed class NewerQemuTests(NewerLibvirt libvirt) : IClassFixture<NewerLi
 
     [Fact]
     public void Settings_that_others_made_are_kept() => Newer(() => new SnapshotTests().Whatever_is_switched_on_a_snapshot_is_whole("shm"));
+
+    [Fact]
+    public void A_mode_that_makes_another_thing_of_it_is_named() => Newer(() => new PlanTests(libvirt).A_parameter_that_makes_another_thing_of_it_is_named("mode", "cpr-reboot", "normal"));
 
     [Theory]
     [InlineData(CaptureMode.Snapshot)]

@@ -180,6 +180,30 @@ public sealed class PlanTests(TestLibvirt libvirt) : IClassFixture<TestLibvirt>
         Assert.True(qemu.IsRunning);
     }
 
+    /// <summary>What an administrator set for a migration, and did not take back.</summary>
+    [Theory]
+    [InlineData("tls-creds", "nobody", "")]
+    [InlineData("mode", "cpr-reboot", "normal")]
+    public void A_parameter_that_makes_another_thing_of_it_is_named(string parameter, string value, string harmless)
+    {
+        using var qemu = new TestQemu(SnapshotTests.Machine("memfd"));
+        qemu.WaitForStamps();
+        if (qemu.Referee.Qmp("query-migrate-parameters", null, Ct).Text(parameter) is null)
+            Assert.Skip($"this QEMU knows no {parameter}");
+        void Set(string to) => qemu.Referee.Qmp("migrate-set-parameters", w => w.WriteString(parameter, to), Ct);
+        Set(value);
+        using (var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Auto), null, Ct))
+        {
+            Assert.Equal(["stop", "copy", "cont"], view.Origin.Actions);
+            Assert.Contains(view.Origin.Remarks, remark => remark.Contains($"{parameter}: {value}", StringComparison.Ordinal));
+            Assert.Equal(0, StampCheck.Disagreeing(view.Memory));
+            DeviceStateTests.AssertComplete(view);
+        }
+        Set(harmless);
+        using var snapshot = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Auto), null, Ct);
+        Assert.Equal(["background snapshot"], snapshot.Origin.Actions);
+    }
+
     [Fact]
     public void No_way_within_the_allowed_pause_is_an_error_with_both_reasons()
     {

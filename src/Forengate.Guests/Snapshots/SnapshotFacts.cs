@@ -40,6 +40,8 @@ internal static class SnapshotFacts
             return $"this QEMU ({QemuVersion(monitor, ct)?.ToString() ?? "of unknown version"}) knows no background snapshot (6.0 and later do)";
         if (BlockedBy(monitor, ct) is { } blocked)
             return blocked;
+        if (SettingObstacle(monitor, ct) is { } setting)
+            return setting;
         if (BackendObstacle(session) is { } backend)
             return backend;
         return UserFaultRight.Obstacle(session.Process.Id, QemuVersion(monitor, ct));
@@ -145,6 +147,16 @@ internal static class SnapshotFacts
         }
         return monitor.TryHuman("info network", ct).Contains("type=vhost-user", StringComparison.Ordinal)
             ? "a network device on vhost-user writes guest memory past QEMU, and a snapshot would not be of one instant" : null;
+    }
+
+    /// <summary>Migration parameters that would make another thing of it (qapi/migration.json, MigrationParameters: tls-creds, mode since QEMU 8.2).</summary>
+    private static string? SettingObstacle(IGuestMonitor monitor, CancellationToken ct)
+    {
+        if (monitor.TryQmp("query-migrate-parameters", null, ct) is not { } parameters)
+            return null;
+        if (parameters.Text("tls-creds") is { Length: > 0 } credentials)
+            return $"QEMU is set to encrypt what it sends (migration parameter tls-creds: {credentials}), and we could not read it; set it to \"\"";
+        return parameters.Text("mode") is not (null or "normal") and var mode ? $"QEMU is set to be started anew at its next migration (migration parameter mode: {mode}); set it to normal" : null;
     }
 
     /// <summary>Of a guest whose RAM is a file on a disk.</summary>
