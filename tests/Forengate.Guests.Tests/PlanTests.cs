@@ -103,19 +103,26 @@ public sealed class PlanTests(TestLibvirt libvirt) : IClassFixture<TestLibvirt>
         SnapshotTests.AssertSound(qemu);
     }
 
-    /// <summary>As in a container: a file that only QEMU's mount namespace has, where nobody would look for shared memory.</summary>
+    /// <summary>As in a container: memory and a monitor in files that only QEMU's mount namespace has, where nobody would look for shared memory, and process numbers of its own.</summary>
     [Fact]
     public void Shared_memory_that_only_QEMU_can_name_is_known_and_read_in_place()
     {
         if (!Environment.IsPrivilegedProcess)
             Assert.Skip("only root can give QEMU mounts of its own");
         using var qemu = TestQemu.Within(
-            ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", "mkdir FOLDER/ram && mount -t tmpfs tmpfs FOLDER/ram && exec \"$@\"", "sh"],
-            "-M", "q35,memory-backend=m", "-m", "96", "-object", "memory-backend-file,id=m,size=96M,share=on,mem-path=FOLDER/ram/guest", "-kernel", "IMAGE");
+            ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", "mkdir FOLDER/ram && mount -t tmpfs tmpfs FOLDER/ram && exec \"$@\"", "sh"],
+            "-M", "q35,memory-backend=m", "-m", "96", "-object", "memory-backend-file,id=m,size=96M,share=on,mem-path=FOLDER/ram/guest", "-kernel", "IMAGE",
+            "-qmp", "unix:FOLDER/ram/qmp,server=on,wait=off");
         qemu.WaitForStamps();
         Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(qemu.Folder, "ram")));
         AssertShared(qemu);
-        using var process = ProcessCapture.Take(new ProcessTarget(qemu.ProcessId), null);
+        int id;
+        using (var session = GuestSession.Open(qemu.Target, null, Ct))
+            id = session.Process.Id;
+        Assert.NotEqual(qemu.ProcessId, id);
+        using (var view = LiveCapture.Take(new GuestTarget(GuestTargetKind.Qmp, $"/proc/{id}/root{qemu.Folder}/ram/qmp"), TestQemu.Options(CaptureMode.Snapshot), null, Ct))
+            Assert.Equal(0, StampCheck.Disagreeing(view.Memory));
+        using var process = ProcessCapture.Take(new ProcessTarget(id), null);
         var before = StampCheck.Counter(process.Memory);
         TestQemu.WaitFor(() => StampCheck.Counter(process.Memory) > before, "the counter to be seen rising");
     }
