@@ -23,7 +23,9 @@ public sealed class DeviceStateTests(TestLibvirt libvirt) : IClassFixture<TestLi
     [InlineData("memfd")]
     [InlineData("shm")]
     [InlineData("numa")]
-    public void A_copy_has_all_registers_of_its_instant(string backend)
+    public void A_copy_has_all_registers_of_its_instant(string backend) => AssertCopies(backend);
+
+    internal static void AssertCopies(string backend)
     {
         using var qemu = new TestQemu(SnapshotTests.Machine(backend));
         qemu.WaitForStamps();
@@ -177,7 +179,7 @@ public sealed class DeviceStateTests(TestLibvirt libvirt) : IClassFixture<TestLi
         Assert.Contains("KERNEL_GS_BASE", CpuReader.Disagreement(read, read with { KernelGsBase = null }), StringComparison.Ordinal);
     }
 
-    private static void AssertComplete(View view)
+    internal static void AssertComplete(View view)
     {
         Assert.DoesNotContain(view.Origin.Remarks, remark => remark.Contains(DeviceStateFile.Missing, StringComparison.Ordinal));
         var cpu = view.Cpus[0];

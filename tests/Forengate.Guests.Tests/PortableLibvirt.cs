@@ -25,17 +25,6 @@ public sealed class PortableLibvirt : TestLibvirt
         return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
-    /// <summary>The bare guest's counter by libvirt's own hand.</summary>
-    public ulong Counter(GuestTarget target)
-    {
-        using var monitor = LibvirtMonitor.OpenAnywhere(Uri, target.Name, anyDriver: false, CancellationToken.None);
-        var bytes = new byte[8];
-        monitor.Domain.Peek(BareGuest.CounterAddress, bytes);
-        return BitConverter.ToUInt64(bytes);
-    }
-
-    public void WaitForStamps(GuestTarget target) => TestQemu.WaitFor(() => Counter(target) > 2 * BareGuest.FieldPages, "the guest's counter");
-
     public void AssertRuns(GuestTarget target)
     {
         Assert.Equal("running", State(target.Name));

@@ -13,6 +13,8 @@ public sealed class RepairTests
     public void A_guest_hung_by_a_cancelled_snapshot_runs_again_and_can_be_saved()
     {
         using var qemu = new TestQemu("-m", "128", "-kernel", "IMAGE");
+        if (SnapshotFacts.QemuVersion(qemu.Referee, Ct) >= SnapshotFacts.CancelSafeSince)
+            Assert.Skip("this QEMU hangs no guest (NewerQemuTests)");
         qemu.WaitForStamps();
         // A reader that does not read: the snapshot is at work when it is cancelled.
         var path = Path.Combine(qemu.Folder, "stream");

@@ -9,7 +9,7 @@ public sealed class SnapshotTests
     private static readonly CancellationToken Ct = CancellationToken.None;
 
     /// <summary>Captures of each method and backend; FORENGATE_CAPTURES asks for more (docs/capture.md).</summary>
-    private static readonly int s_captures = int.TryParse(Environment.GetEnvironmentVariable("FORENGATE_CAPTURES"), NumberStyles.None, null, out var asked) ? asked : 5;
+    internal static int Captures { get; } = int.TryParse(Environment.GetEnvironmentVariable("FORENGATE_CAPTURES"), NumberStyles.None, null, out var asked) ? asked : 5;
 
     public static string[] Machine(string backend) => backend switch
     {
@@ -37,7 +37,7 @@ public sealed class SnapshotTests
     {
         using var qemu = new TestQemu(Machine(backend));
         qemu.WaitForStamps();
-        for (var i = 0; i < s_captures; i++)
+        for (var i = 0; i < Captures; i++)
         {
             using var view = LiveCapture.Take(qemu.Target, TestQemu.Options(mode), null, Ct);
             Assert.Equal(ConsistencyLevel.Instant, view.Consistency.Level);
@@ -98,6 +98,58 @@ public sealed class SnapshotTests
         Assert.Equal(12345678, qemu.Referee.Qmp("query-migrate-parameters", null, Ct).Integer("max-bandwidth"));
         Assert.True(Capability(qemu, "xbzrle"));
         Assert.False(Capability(qemu, MigrationSettings.Snapshot));
+    }
+
+    /// <summary>What others switched on for their migrations, as much of it as QEMU takes together, is no hindrance, and is on again afterwards.</summary>
+    [Theory]
+    [InlineData("anonymous")]
+    [InlineData("shm")]
+    public void Whatever_is_switched_on_a_snapshot_is_whole(string backend)
+    {
+        using var qemu = new TestQemu(Machine(backend));
+        qemu.WaitForStamps();
+        MonitorCall call = (command, arguments) => qemu.Referee.Qmp(command, arguments, Ct);
+        string[] names = [.. qemu.Referee.Qmp("query-migrate-capabilities", null, Ct).Items().Select(item => item.Text("capability")!).Where(name => name != MigrationSettings.Snapshot)];
+        var tried = new HashSet<string>();
+        // Some exclude each other: whoever comes first is on.
+        foreach (var order in (string[][])[names, [.. names.Reverse()], ["postcopy-ram", "return-path", "x-ignore-shared", .. names]])
+        {
+            foreach (var name in order)
+            {
+                try
+                {
+                    MigrationSettings.SetCapability(call, name, true);
+                }
+                catch (QmpRefusedException)
+                {
+                    // Not beside those that are on, or not on this host.
+                }
+            }
+            string[] on = [.. names.Where(name => Capability(qemu, name))];
+            tried.UnionWith(on);
+            using (var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Snapshot), null, Ct))
+            {
+                Assert.Empty(view.Origin.Damage);
+                Assert.Equal(0, StampCheck.Disagreeing(view.Memory));
+            }
+            Assert.Equal(on, names.Where(name => Capability(qemu, name)));
+            // Those that ask for others stand behind them.
+            foreach (var name in (string[])[.. on.Reverse(), .. on])
+                qemu.Referee.TryQmp("migrate-set-capabilities", w => Write(w, name), Ct);
+            Assert.DoesNotContain(names, name => Capability(qemu, name));
+        }
+        Assert.Superset(new HashSet<string> { "postcopy-ram", "return-path", "x-ignore-shared", "release-ram", "xbzrle" }, tried);
+        AssertSound(qemu);
+
+        static void Write(System.Text.Json.Utf8JsonWriter w, string name)
+        {
+            w.WriteStartArray("capabilities");
+            w.WriteStartObject();
+            w.WriteString("capability", name);
+            w.WriteBoolean("state", false);
+            w.WriteEndObject();
+            w.WriteEndArray();
+        }
     }
 
     [Fact]

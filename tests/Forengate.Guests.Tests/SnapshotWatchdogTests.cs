@@ -20,7 +20,12 @@ public sealed class SnapshotWatchdogTests(SnapshotLibvirt libvirt) : IClassFixtu
     {
         using var qemu = new TestQemu(SnapshotTests.Machine("anonymous"));
         qemu.WaitForStamps();
-        for (var kill = 0; kill < s_kills; kill++)
+        AssertSurvivesKills(qemu, s_kills);
+    }
+
+    internal static void AssertSurvivesKills(TestQemu qemu, int kills)
+    {
+        for (var kill = 0; kill < kills; kill++)
         {
             // A stratum for each kill, so that a few of them reach every part.
             var wait = ((kill % 5) + Random.Shared.NextDouble()) * LongestMilliseconds / 5;

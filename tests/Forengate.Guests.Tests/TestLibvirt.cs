@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Forengate.Testing;
 
 namespace Forengate.Guests.Tests;
 
@@ -10,6 +11,7 @@ public class TestLibvirt : IDisposable
     private const string Daemon = "/usr/sbin/libvirtd";
 
     private readonly ProcessStartInfo _start = new() { RedirectStandardError = true, RedirectStandardOutput = true };
+    private readonly string? _missing;
     private Process? _process;
     private readonly List<string> _guests = [];
 
@@ -20,9 +22,11 @@ public class TestLibvirt : IDisposable
 
     /// <param name="maySnapshot">QEMU gets the right to track its own memory, as an administrator would give it who wants background snapshots.</param>
     /// <param name="port">Where it listens on loopback TCP without authentication; null for a unix socket only.</param>
-    protected TestLibvirt(bool maySnapshot, int? port = null)
+    /// <param name="newer">Debian 13's libvirt and QEMU.</param>
+    protected TestLibvirt(bool maySnapshot, int? port = null, bool newer = false)
     {
-        if (!File.Exists(Daemon) || !File.Exists("/usr/bin/virsh") || !File.Exists(TestQemu.Program))
+        _missing = !File.Exists(Daemon) || !File.Exists("/usr/bin/virsh") || !File.Exists(TestQemu.Program) ? "libvirt is not installed" : newer ? NewerSystem.WhyNot : null;
+        if (_missing is not null)
             return;
         Folder = Directory.CreateTempSubdirectory("forengate-libvirt-").FullName;
         var settings = Directory.CreateDirectory(Path.Combine(Folder, "config", "libvirt")).FullName;
@@ -40,9 +44,19 @@ public class TestLibvirt : IDisposable
         if (Environment.IsPrivilegedProcess)
             Run("chown", "-R", "65534:65534", Folder);
         var start = _start;
+        if (newer)
+        {
+            start.Environment[NewerSystem.SharedFolders] = Folder;
+            start.FileName = NewerSystem.Runner[0];
+            foreach (var argument in NewerSystem.Runner.Skip(1))
+                start.ArgumentList.Add(argument);
+        }
         if (Environment.IsPrivilegedProcess)
         {
-            start.FileName = "/usr/bin/setpriv";
+            if (newer)
+                start.ArgumentList.Add("/usr/bin/setpriv");
+            else
+                start.FileName = "/usr/bin/setpriv";
             foreach (var argument in (string[])["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig", "TERM", .. maySnapshot ? (string[])["--inh-caps", "+sys_ptrace", "--ambient-caps", "+sys_ptrace"] : [], Daemon])
                 start.ArgumentList.Add(argument);
         }
@@ -91,7 +105,7 @@ public class TestLibvirt : IDisposable
     public GuestTarget StartAlarm(string name, string onCrash, bool atBoot = false, bool persistent = false, string devices = "")
     {
         if (_process is null)
-            Assert.Skip("libvirt is not installed");
+            Assert.Skip(_missing!);
         var file = Path.Combine(Folder, name + ".xml");
         File.WriteAllText(
             file,
@@ -138,7 +152,7 @@ public class TestLibvirt : IDisposable
     public GuestTarget Start(string name, string extra = "", int mebibytes = 96)
     {
         if (_process is null)
-            Assert.Skip("libvirt is not installed");
+            Assert.Skip(_missing!);
         var file = Path.Combine(Folder, name + ".xml");
         File.WriteAllText(
             file,
@@ -158,6 +172,17 @@ public class TestLibvirt : IDisposable
         Virsh("create", file);
         return new GuestTarget(GuestTargetKind.Libvirt, name);
     }
+
+    /// <summary>The bare guest's counter by libvirt's own hand.</summary>
+    public ulong Counter(GuestTarget target)
+    {
+        using var monitor = LibvirtMonitor.OpenAnywhere(Uri, target.Name, anyDriver: false, CancellationToken.None);
+        var bytes = new byte[8];
+        monitor.Domain.Peek(BareGuest.CounterAddress, bytes);
+        return BitConverter.ToUInt64(bytes);
+    }
+
+    public void WaitForStamps(GuestTarget target) => TestQemu.WaitFor(() => Counter(target) > 2 * BareGuest.FieldPages, "the guest's counter");
 
     /// <summary>Ends a guest before the fixture does, so that guests do not fight for the host's cores.</summary>
     public void Stop(GuestTarget target)
@@ -215,3 +240,6 @@ public class TestLibvirt : IDisposable
 
 /// <summary>One whose QEMU may make background snapshots, though it is no root's.</summary>
 public sealed class SnapshotLibvirt() : TestLibvirt(maySnapshot: true);
+
+/// <summary>Debian 13's, with the same right.</summary>
+public sealed class NewerLibvirt() : TestLibvirt(maySnapshot: true, newer: true);

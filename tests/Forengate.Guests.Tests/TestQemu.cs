@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using Forengate.Testing;
 
 namespace Forengate.Guests.Tests;
 
@@ -8,18 +9,33 @@ internal sealed class TestQemu : IDisposable
 {
     public const string Program = "/usr/bin/qemu-system-x86_64";
 
+    /// <summary>FORENGATE_QEMU=newer has all tests of this program run on Debian 13's QEMU instead.</summary>
+    private static readonly bool s_newerAsked = Environment.GetEnvironmentVariable("FORENGATE_QEMU") == "newer";
+
+    private static readonly AsyncLocal<bool> s_newerHere = new();
+
     private readonly Process _process;
 
+    /// <summary>True where tests run on Debian 13's QEMU: in a root folder and a mount namespace of its own, as in a container.</summary>
+    public static bool IsNewer => s_newerAsked || s_newerHere.Value;
+
     public TestQemu(params string[] arguments)
-        : this(null, arguments, static _ => { })
+        : this([], arguments, static _ => { })
     {
     }
 
     /// <param name="arguments">Further words for QEMU; IMAGE is the bare guest's, FOLDER the machine's own.</param>
     /// <param name="prepare">Puts further files into the machine's folder.</param>
     public TestQemu(string[] arguments, Action<string> prepare)
-        : this(null, arguments, prepare)
+        : this([], arguments, prepare)
     {
+    }
+
+    /// <summary>Has every QEMU that the calling test starts be Debian 13's. Skips the test where there is none.</summary>
+    public static void UseNewer()
+    {
+        NewerSystem.Require();
+        s_newerHere.Value = true;
     }
 
     /// <summary>One that is nobody's, with no capability but those named ("+sys_ptrace"). Skips the test where that can't be.</summary>
@@ -28,25 +44,34 @@ internal sealed class TestQemu : IDisposable
         if (!Environment.IsPrivilegedProcess || !File.Exists("/usr/bin/setpriv"))
             Assert.Skip("only root can start another user's QEMU");
         string[] kept = capabilities is null ? [] : ["--inh-caps", capabilities, "--ambient-caps", capabilities];
-        return new TestQemu(["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", .. kept], arguments, static _ => { });
+        return new TestQemu([.. Nobody, .. kept], arguments, static _ => { });
     }
 
-    private TestQemu(string[]? wrapper, string[] arguments, Action<string> prepare)
+    /// <summary>Runs a command as nobody.</summary>
+    public static IReadOnlyList<string> Nobody => ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
+    /// <summary>One that is started by another program, which may change what it sees and may do before it runs it. Any user reaches its sockets.</summary>
+    public static TestQemu Within(IReadOnlyList<string> wrapper, params string[] arguments) => new([.. wrapper], arguments, static _ => { });
+
+    private TestQemu(string[] wrapper, string[] arguments, Action<string> prepare)
     {
-        if (!File.Exists(Program))
+        if (IsNewer)
+            NewerSystem.Require();
+        else if (!File.Exists(Program))
             Assert.Skip($"{Program} is not installed");
         Folder = Directory.CreateTempSubdirectory("forengate-guests-").FullName;
-        var image = Path.Combine(Folder, "guest.bin");
-        File.WriteAllBytes(image, BareGuest.Image());
+        File.WriteAllBytes(Path.Combine(Folder, "guest.bin"), BareGuest.Image());
         prepare(Folder);
-        if (wrapper is not null && OperatingSystem.IsLinux())
+        if (wrapper.Length != 0 && OperatingSystem.IsLinux())
             File.SetUnixFileMode(Folder, (UnixFileMode)0x1FF);
-        var start = new ProcessStartInfo(wrapper is null ? Program : wrapper[0]) { RedirectStandardError = true, UseShellExecute = false };
+        string[] command = IsNewer ? [.. NewerSystem.Runner, .. wrapper, Path.GetFileName(Program)] : [.. wrapper, Program];
+        var start = new ProcessStartInfo(command[0]) { RedirectStandardError = true, UseShellExecute = false };
+        start.Environment[NewerSystem.SharedFolders] = Folder;
         foreach (var argument in (string[])
             [
-                .. wrapper is null ? (string[])[] : [.. wrapper[1..], Program], "-accel", "tcg", "-display", "none", "-serial", "none", "-nodefaults", "-no-user-config", "-no-shutdown",
+                .. command[1..].Select(InFolder), "-accel", "tcg", "-display", "none", "-serial", "none", "-nodefaults", "-no-user-config", "-no-shutdown",
                 "-qmp", $"unix:{Socket},server=on,wait=off", "-qmp", $"unix:{RefereeSocket},server=on,wait=off",
-                .. arguments.Select(a => a.Replace("IMAGE", image, StringComparison.Ordinal).Replace("FOLDER", Folder, StringComparison.Ordinal)),
+                .. arguments.Select(InFolder),
             ])
         {
             start.ArgumentList.Add(argument);
@@ -58,6 +83,9 @@ internal sealed class TestQemu : IDisposable
         if (_process.HasExited)
             Assert.Fail($"QEMU did not start: {_process.StandardError.ReadToEnd()}");
     }
+
+    private string InFolder(string argument) =>
+        argument.Replace("IMAGE", Path.Combine(Folder, "guest.bin"), StringComparison.Ordinal).Replace("FOLDER", Folder, StringComparison.Ordinal);
 
     /// <summary>A socket has a name before it listens.</summary>
     private bool TryOpen(out QmpMonitor? monitor)

@@ -32,7 +32,7 @@ public static class ExpectedPlan
     {
         if (guest.MemoryFacts?.Backend == "file" && !LiesInSharedMemory(pid))
             return SnapshotFacts.FileObstacle;
-        return SnapshotFacts.RightsObstacle(pid, hypervisor);
+        return UserFaultRight.Obstacle(pid, hypervisor);
     }
 
     /// <summary>libvirt's files of guest memory may lie in a tmpfs.</summary>
@@ -41,7 +41,7 @@ public static class ExpectedPlan
         try
         {
             return ProcessMap.Read(pid).Where(static mapping => mapping is { Shared: true, Inode: not 0 }).MaxBy(static mapping => mapping.End - mapping.Start) is { Inode: not 0 } largest
-                && SnapshotFacts.BackendOf(largest) == RamBackend.SharedMemory;
+                && SnapshotFacts.BackendOf(pid, largest) == RamBackend.SharedMemory;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -124,6 +124,12 @@ internal static unsafe partial class LinuxNative
     [LibraryImport(Libc, EntryPoint = "fstatfs", SetLastError = true)]
     public static partial int FileSystem(int descriptor, long* result);
 
+    [LibraryImport(Libc, EntryPoint = "statx", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int Status(int folder, string path, int flags, uint mask, byte* result);
+
+    [LibraryImport(Libc, EntryPoint = "getxattr", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial nint ExtendedAttribute(string path, string name, byte* value, nuint size);
+
     [LibraryImport(Libc, EntryPoint = "mmap64", SetLastError = true)]
     public static partial nint Map(nint address, nuint length, int protection, int flags, int descriptor, long offset);
 

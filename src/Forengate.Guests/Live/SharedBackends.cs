@@ -68,16 +68,44 @@ internal sealed unsafe class SharedBackends : IDisposable
 
     private static Backend? TryOpen(int id, ProcessMapping mapping)
     {
+        if (OpenFile(id, mapping) is not { } file)
+            return null;
+        if (FileSystemOf(file) is not (null or HugetlbMagic) && LinuxNative.Seek(file.Number, 0, SeekEnd) is > 0 and var size && mapping.Offset < (ulong)size)
+        {
+            var length = Math.Min(mapping.End - mapping.Start, (ulong)size - mapping.Offset);
+            return new Backend(mapping.Start, length, mapping.Offset, file, (ulong)size, MappedRegion.SharedFile(file, mapping.Offset, length), HoldOf(file));
+        }
+        file.Dispose();
+        return null;
+    }
+
+    /// <summary>linux/magic.h: huge pages.</summary>
+    internal const long HugetlbMagic = 0x958458f6;
+
+    /// <summary>The kernel's number (statfs(2), f_type) for the file system of a mapped file; null where the file can't be opened.</summary>
+    public static long? FileSystemOf(int id, in ProcessMapping mapping)
+    {
+        using var file = OpenFile(id, mapping);
+        return file is null ? null : FileSystemOf(file);
+    }
+
+    private static long? FileSystemOf(Descriptor file)
+    {
+        // struct statfs: f_type first; 120 bytes on x86-64.
+        var fileSystem = stackalloc long[32];
+        return LinuxNative.FileSystem(file.Number, fileSystem) == 0 ? fileSystem[0] : null;
+    }
+
+    /// <summary>The file as QEMU has it, never by its name: in a container a name means another file, or none.</summary>
+    private static Descriptor? OpenFile(int id, in ProcessMapping mapping)
+    {
         // map_files needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; the descriptors only the right to trace.
         string[] paths = [$"/proc/{id}/map_files/{mapping.Start:x}-{mapping.End:x}", .. DescriptorsOf(id, mapping.Path)];
         foreach (var path in paths)
         {
             var file = new Descriptor(LinuxNative.Open(path, LinuxNative.O_RDONLY | LinuxNative.O_CLOEXEC));
-            if (!file.IsInvalid && IsThatFile(file, mapping) && LinuxNative.Seek(file.Number, 0, SeekEnd) is > 0 and var size && mapping.Offset < (ulong)size)
-            {
-                var length = Math.Min(mapping.End - mapping.Start, (ulong)size - mapping.Offset);
-                return new Backend(mapping.Start, length, mapping.Offset, file, (ulong)size, MappedRegion.SharedFile(file, mapping.Offset, length), HoldOf(file));
-            }
+            if (!file.IsInvalid && IsThatFile(file, mapping))
+                return file;
             file.Dispose();
         }
         return null;
@@ -100,14 +128,9 @@ internal sealed unsafe class SharedBackends : IDisposable
         return found;
     }
 
-    /// <summary>The kernel must show the file we opened as the one QEMU mapped: same inode, and no huge pages.</summary>
+    /// <summary>The kernel must show the file we opened as the one QEMU mapped: the same inode.</summary>
     private static bool IsThatFile(Descriptor file, in ProcessMapping mapping)
     {
-        const long HugetlbMagic = 0x958458f6;
-        // struct statfs: f_type first; 120 bytes on x86-64.
-        var fileSystem = stackalloc long[32];
-        if (LinuxNative.FileSystem(file.Number, fileSystem) != 0 || fileSystem[0] == HugetlbMagic)
-            return false;
         try
         {
             foreach (var line in File.ReadLines($"/proc/self/fdinfo/{file.Number}"))
@@ -127,8 +150,7 @@ internal sealed unsafe class SharedBackends : IDisposable
         const long TmpfsMagic = 0x0102_1994;
         const int GetSeals = 1034;
         const int SealShrink = 2;
-        var fileSystem = stackalloc long[32];
-        if (LinuxNative.FileSystem(file.Number, fileSystem) != 0 || fileSystem[0] != TmpfsMagic || HostMemory.HasBroken())
+        if (FileSystemOf(file) != TmpfsMagic || HostMemory.HasBroken())
             return Hold.None;
         // memfd is tmpfs too, and QEMU seals it unless told not to (seal=off). An error is a negative number.
         var seals = LinuxNative.FileControl(file.Number, GetSeals, 0);

@@ -35,9 +35,8 @@ internal static class MonitorCommands
     /// <summary>A command as libvirt takes it: it numbers commands itself and refuses one that is numbered.</summary>
     public static string Line(string command, Action<Utf8JsonWriter>? arguments) => Encoding.UTF8.GetString(QmpConnection.Encode(command, arguments, id: null)).TrimEnd('\n');
 
-    /// <summary>True while QEMU calls a migration, save or snapshot unfinished (qapi/migration.json, MigrationStatus).</summary>
-    public static bool IsAtWork(string? migrationStatus) =>
-        migrationStatus is "setup" or "active" or "device" or "pre-switchover" or "wait-unplug" or "postcopy-active" or "cancelling" or "colo";
+    /// <summary>True while QEMU calls a migration, save or snapshot unfinished (qapi/migration.json, MigrationStatus: each version adds steps on the way, not ends).</summary>
+    public static bool IsAtWork(string? migrationStatus) => migrationStatus is not (null or "none" or "completed" or "failed" or "cancelled");
 
     /// <summary>A QOM property as text; null where the object or the property does not exist.</summary>
     public static string? QomText(this IGuestMonitor monitor, string path, string property, CancellationToken ct)

@@ -49,7 +49,7 @@ public static class GuestRepair
             report.Found.Add($"a migration, save or snapshot is at work ({migration}): nothing was touched; wait for its end, or cancel it first and run this again");
             return report with { Busy = true, IsLeft = true };
         }
-        if (Unprotect(report, pid, options))
+        if (Unprotect(report, pid, SnapshotFacts.QemuVersion(monitor, ct), options))
             Heal(report, monitor, ct);
         ResetCapability(report, monitor, options, ct);
         CrashAction? wanted = monitor is LibvirtMonitor libvirt ? HoldRepair.Run(report, libvirt, options, ct) : null;
@@ -57,12 +57,12 @@ public static class GuestRepair
         return report;
     }
 
-    private static bool Unprotect(RepairReport report, int pid, RepairOptions options)
+    private static bool Unprotect(RepairReport report, int pid, Version? qemu, RepairOptions options)
     {
         List<(ulong Start, ulong Length)> ranges;
         try
         {
-            ranges = WriteProtection.RangesOf(pid);
+            ranges = WriteProtection.LeftIn(pid, qemu);
         }
         catch (Exception e) when (e is UnauthorizedAccessException or (IOException and not GuestException))
         {

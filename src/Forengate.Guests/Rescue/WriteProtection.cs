@@ -46,6 +46,22 @@ internal static unsafe class WriteProtection
         return ranges;
     }
 
+    /// <summary>Those that stay when a snapshot has failed or was cancelled: a QEMU of 8.1 and later lets go of them itself, a moment after it says so.</summary>
+    /// <param name="pid">QEMU.</param>
+    /// <param name="qemu">Its version; null where that is not known.</param>
+    /// <exception cref="IOException">The process ended, or its memory map may not be read.</exception>
+    public static List<(ulong Start, ulong Length)> LeftIn(int pid, Version? qemu)
+    {
+        const int MostMilliseconds = 3000, StepMilliseconds = 50;
+        for (var waited = 0; ; waited += StepMilliseconds)
+        {
+            var ranges = RangesOf(pid);
+            if (ranges.Count == 0 || !(qemu >= SnapshotFacts.CancelSafeSince) || waited >= MostMilliseconds)
+                return ranges;
+            Thread.Sleep(StepMilliseconds);
+        }
+    }
+
     /// <summary>Threads of a process that wait for a userfaultfd's owner to let them go on.</summary>
     public static int WaitingThreads(int pid)
     {

@@ -17,11 +17,15 @@ internal sealed class MigrationSettings
     /// <summary>Stands for what there is none of, in <see cref="ToMessage"/>.</summary>
     private const string None = "-";
 
-    /// <summary>Capabilities that QEMU refuses together with a background snapshot (migration/options.c, background-snapshot incompatibilities).</summary>
+    /// <summary>
+    /// Capabilities that QEMU refuses together with a background snapshot (migration/options.c, background-snapshot incompatibilities), those that ask for one of them, and one that would leave
+    /// shared memory out of it (x-ignore-shared).
+    /// </summary>
     private static readonly string[] s_incompatible =
     [
         "postcopy-ram", "dirty-bitmaps", "postcopy-blocktime", "late-block-activate", "return-path", "multifd", "pause-before-switchover", "auto-converge", "release-ram",
         "rdma-pin-all", "compress", "xbzrle", "x-colo", "validate-uuid", "zero-copy-send", "mapped-ram",
+        "x-ignore-shared", "postcopy-preempt", "switchover-ack", "dirty-limit",
     ];
 
     /// <summary>Bytes a second; far above any host's memory, and within what QEMU takes.</summary>
@@ -66,9 +70,8 @@ internal sealed class MigrationSettings
     {
         try
         {
-            foreach (var name in _switchedOff)
-                SetCapability(_monitor, name, false);
-            SetCapability(_monitor, Snapshot, true);
+            // At once: QEMU judges what would be on afterwards, and some ask for others.
+            SetCapabilities(_monitor, [.. _switchedOff.Select(name => (name, false)), (Snapshot, true)]);
             SetBandwidth(Unlimited);
         }
         catch
@@ -88,8 +91,8 @@ internal sealed class MigrationSettings
         string? failed = null;
         // Each by itself: what can be put back is.
         Try(() => SetCapability(_monitor, Snapshot, false));
-        foreach (var name in _switchedOff)
-            Try(() => SetCapability(_monitor, name, true));
+        if (_switchedOff.Count != 0)
+            Try(() => SetCapabilities(_monitor, [.. _switchedOff.Select(name => (name, true))]));
         if (_bandwidth is { } bandwidth)
             Try(() => SetBandwidth(bandwidth));
         return failed is null ? null : $"QEMU's migration settings could not be put back ({failed}): run forengate rescue before the guest is saved or migrated";
@@ -107,13 +110,18 @@ internal sealed class MigrationSettings
         }
     }
 
-    public static void SetCapability(MonitorCall monitor, string name, bool state) => monitor("migrate-set-capabilities", writer =>
+    public static void SetCapability(MonitorCall monitor, string name, bool state) => SetCapabilities(monitor, [(name, state)]);
+
+    private static void SetCapabilities(MonitorCall monitor, IReadOnlyList<(string Name, bool State)> states) => monitor("migrate-set-capabilities", writer =>
     {
         writer.WriteStartArray("capabilities");
-        writer.WriteStartObject();
-        writer.WriteString("capability", name);
-        writer.WriteBoolean("state", state);
-        writer.WriteEndObject();
+        foreach (var (name, state) in states)
+        {
+            writer.WriteStartObject();
+            writer.WriteString("capability", name);
+            writer.WriteBoolean("state", state);
+            writer.WriteEndObject();
+        }
         writer.WriteEndArray();
     });
 

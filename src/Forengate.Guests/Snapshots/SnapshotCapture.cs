@@ -165,7 +165,8 @@ internal static class SnapshotCapture
     {
         try
         {
-            if (WriteProtection.Lift(session.Process.Id) != 0)
+            var left = WriteProtection.LeftIn(session.Process.Id, SnapshotFacts.QemuVersion(session.Monitor, CancellationToken.None));
+            if (left.Count != 0 && WriteProtection.Lift(session.Process.Id) != 0)
                 Heal(session, options);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or QmpRefusedException)

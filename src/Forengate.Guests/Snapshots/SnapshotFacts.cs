@@ -23,14 +23,8 @@ internal static class SnapshotFacts
     /// <summary>First kernel whose userfaultfd write-protects shared memory and huge pages (Documentation/admin-guide/mm/userfaultfd.rst, UFFD_FEATURE_WP_HUGETLBFS_SHMEM).</summary>
     private static readonly Version s_sharedSince = new(5, 19);
 
-    /// <summary>First QEMU that opens /dev/userfaultfd before it tries the system call (util/userfaultfd.c).</summary>
-    private static readonly Version s_deviceSince = new(8, 1);
-
     /// <summary>First QEMU that unprotects memory when a snapshot is cancelled.</summary>
     public static Version CancelSafeSince { get; } = new(8, 1);
-
-    /// <summary>linux/capability.h.</summary>
-    private const int CapSysPtrace = 19;
 
     private const double FixedMilliseconds = 5;
 
@@ -46,9 +40,11 @@ internal static class SnapshotFacts
             return $"this QEMU ({QemuVersion(monitor, ct)?.ToString() ?? "of unknown version"}) knows no background snapshot (6.0 and later do)";
         if (BlockedBy(monitor, ct) is { } blocked)
             return blocked;
+        if (SettingObstacle(monitor, ct) is { } setting)
+            return setting;
         if (BackendObstacle(session) is { } backend)
             return backend;
-        return RightsObstacle(session.Process.Id, QemuVersion(monitor, ct));
+        return UserFaultRight.Obstacle(session.Process.Id, QemuVersion(monitor, ct));
     }
 
     /// <summary>How long the guest is expected to stand still: a bound from measurements, not a promise.</summary>
@@ -70,7 +66,7 @@ internal static class SnapshotFacts
         foreach (var section in session.Map.Sections)
         {
             if (ProcessMap.Find(mappings, section.HostAddress) is { } mapping)
-                found.Add(BackendOf(mapping));
+                found.Add(BackendOf(session.Process.Id, mapping));
         }
         return found;
     }
@@ -86,8 +82,9 @@ internal static class SnapshotFacts
             {
                 if (ProcessMap.TryParse(line, out var mapping))
                     current = mapping;
-                else if (line.StartsWith("Rss:", StringComparison.Ordinal) && BackendOf(current) == RamBackend.SharedMemory
+                else if (line.StartsWith("Rss:", StringComparison.Ordinal)
                     && session.Map.Sections.Any(section => section.HostAddress < current.End && current.Start < section.HostAddress + section.Length)
+                    && BackendOf(session.Process.Id, current) == RamBackend.SharedMemory
                     && ulong.TryParse(line.AsSpan("Rss:".Length).Trim().TrimEnd("kB ").Trim(), NumberStyles.None, null, out var kibibytes))
                 {
                     missing += current.End - current.Start - Math.Min(kibibytes << 10, current.End - current.Start);
@@ -101,9 +98,24 @@ internal static class SnapshotFacts
         return missing;
     }
 
+    /// <summary>By the file system of the file itself, which in a container may be anywhere; by its name where it can't be opened.</summary>
+    internal static RamBackend BackendOf(int pid, in ProcessMapping mapping)
+    {
+        const long TmpfsMagic = 0x01021994; // linux/magic.h
+        return mapping.Inode == 0 ? RamBackend.Anonymous : SharedBackends.FileSystemOf(pid, mapping) switch
+        {
+            TmpfsMagic => RamBackend.SharedMemory,
+            SharedBackends.HugetlbMagic => RamBackend.HugePages,
+            null => BackendOf(mapping),
+            _ => RamBackend.File,
+        };
+    }
+
     internal static RamBackend BackendOf(in ProcessMapping mapping) => mapping switch
     {
         { Inode: 0 } => RamBackend.Anonymous,
+        // What the kernel calls shared memory without a file.
+        { Path: "/dev/zero (deleted)" } => RamBackend.SharedMemory,
         _ when mapping.Path.Contains("/memfd:", StringComparison.Ordinal) || mapping.Path.StartsWith("/dev/shm/", StringComparison.Ordinal) || mapping.Path.StartsWith("/run/", StringComparison.Ordinal) => RamBackend.SharedMemory,
         _ when mapping.Path.Contains("hugepages", StringComparison.Ordinal) || mapping.Path.StartsWith("/anon_hugepage", StringComparison.Ordinal) => RamBackend.HugePages,
         _ => RamBackend.File,
@@ -137,6 +149,16 @@ internal static class SnapshotFacts
             ? "a network device on vhost-user writes guest memory past QEMU, and a snapshot would not be of one instant" : null;
     }
 
+    /// <summary>Migration parameters that would make another thing of it (qapi/migration.json, MigrationParameters: tls-creds, mode since QEMU 8.2).</summary>
+    private static string? SettingObstacle(IGuestMonitor monitor, CancellationToken ct)
+    {
+        if (monitor.TryQmp("query-migrate-parameters", null, ct) is not { } parameters)
+            return null;
+        if (parameters.Text("tls-creds") is { Length: > 0 } credentials)
+            return $"QEMU is set to encrypt what it sends (migration parameter tls-creds: {credentials}), and we could not read it; set it to \"\"";
+        return parameters.Text("mode") is not (null or "normal") and var mode ? $"QEMU is set to be started anew at its next migration (migration parameter mode: {mode}); set it to normal" : null;
+    }
+
     /// <summary>Of a guest whose RAM is a file on a disk.</summary>
     internal const string FileObstacle = "guest RAM lies in a file on a disk, whose pages the kernel can't protect against writes; give the guest memory from memfd or anonymous memory";
 
@@ -150,46 +172,5 @@ internal static class SnapshotFacts
                 return $"guest RAM is shared or of huge pages, which the kernel can protect against writes from {s_sharedSince} on (this is {Environment.OSVersion.Version})";
         }
         return null;
-    }
-
-    /// <summary>By the kernel's rule for userfaultfd(2): the system-wide switch, or CAP_SYS_PTRACE; or the device file, for a QEMU that uses it.</summary>
-    internal static string? RightsObstacle(int qemu, Version? version)
-    {
-        if (ReadWord("/proc/sys/vm/unprivileged_userfaultfd") is not "0" || HasCapability(qemu, CapSysPtrace) != false)
-            return null;
-        const string Device = "/dev/userfaultfd";
-        var hasDevice = version >= s_deviceSince && File.Exists(Device);
-        if (hasDevice && MayOpen(qemu, Device))
-            return null;
-        var device = hasDevice ? $", or give QEMU's user read and write access to {Device}" : "";
-        return $"QEMU's user may not track its own memory (userfaultfd): set vm.unprivileged_userfaultfd=1 (sysctl){device}";
-    }
-
-    private static bool? HasCapability(int pid, int capability)
-    {
-        var line = LinesOf($"/proc/{pid}/status").FirstOrDefault(line => line.StartsWith("CapEff:", StringComparison.Ordinal));
-        return line is not null && ulong.TryParse(line.AsSpan("CapEff:".Length).Trim(), NumberStyles.AllowHexSpecifier, null, out var mask) ? (mask >> capability & 1) != 0 : null;
-    }
-
-    /// <summary>By the file's mode and owner alone, where they can be known; lists of rights (ACLs) are not looked at, and speak for it.</summary>
-    private static bool MayOpen(int pid, string path)
-    {
-        const UnixFileMode All = UnixFileMode.OtherRead | UnixFileMode.OtherWrite;
-        var user = LinesOf($"/proc/{pid}/status").FirstOrDefault(line => line.StartsWith("Uid:", StringComparison.Ordinal))?.Split('\t', StringSplitOptions.RemoveEmptyEntries);
-        return user is [_, _, "0", ..] || (!OperatingSystem.IsWindows() && (File.GetUnixFileMode(path) & All) == All);
-    }
-
-    private static string? ReadWord(string path) => LinesOf(path).FirstOrDefault()?.Trim();
-
-    private static List<string> LinesOf(string path)
-    {
-        try
-        {
-            return [.. File.ReadLines(path)];
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            return [];
-        }
     }
 }

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Forengate.Lab.Machine;
 using Forengate.Memory;
+using Forengate.Testing;
 using Forengate.Testing.Twins;
 
 namespace Forengate.Engine.Tests.Formats;

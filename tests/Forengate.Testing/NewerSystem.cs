@@ -1,17 +1,23 @@
 using System.Diagnostics;
-using Forengate.Testing;
 
-namespace Forengate.Testing.Twins;
+namespace Forengate.Testing;
 
 /// <summary>QEMU and libvirt of Debian 13, which write what this system's are too old for; <c>eng/newer</c> makes and runs them.</summary>
 public static class NewerSystem
 {
+    /// <summary>Environment variable with folders, besides /tmp and the checkout, that commands there are to see (colons between).</summary>
+    public const string SharedFolders = "FORENGATE_NEWER_BIND";
+
     private static readonly string Program = Checkout.PathOf("eng/newer");
 
     private static readonly Lazy<string> Hindrance = new(() => Ask("--check"));
+    private static readonly Lazy<string> Folder = new(() => Ask("--folder"));
 
     /// <summary>What stands before a command that is to run there. Says where it is, because a private libvirt has a cache folder of its own.</summary>
-    public static IReadOnlyList<string> Runner => ["env", $"FORENGATE_NEWER_ROOT={Ask("--folder")}", Program, "run"];
+    public static IReadOnlyList<string> Runner => ["env", $"FORENGATE_NEWER_ROOT={Folder.Value}", Program, "run"];
+
+    /// <summary>Why it is not to be had, in a line; null where it is.</summary>
+    public static string? WhyNot => Hindrance.Value.Length == 0 ? null : Hindrance.Value;
 
     /// <summary>Skips the test, with the reason, where it is not to be had.</summary>
     public static void Require()
