@@ -38,6 +38,7 @@ public sealed class DeviceStateTests(TestLibvirt libvirt) : IClassFixture<TestLi
         }
         Assert.Equal("none", SnapshotTests.Status(qemu) ?? "none");
         AssertNothingLeft(qemu);
+        LiveMigration.AssertWorks(qemu);
         SnapshotTests.AssertSound(qemu);
     }
 
@@ -127,6 +128,7 @@ public sealed class DeviceStateTests(TestLibvirt libvirt) : IClassFixture<TestLi
             }
             AssertNothingLeft(qemu);
         }
+        LiveMigration.AssertWorks(qemu);
     }
 
     [Fact]

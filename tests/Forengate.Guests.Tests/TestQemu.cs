@@ -9,6 +9,7 @@ internal sealed class TestQemu : IDisposable
     public const string Program = "/usr/bin/qemu-system-x86_64";
 
     private readonly Process _process;
+    private readonly string[] _arguments;
 
     public TestQemu(params string[] arguments)
         : this(null, arguments, static _ => { })
@@ -35,6 +36,7 @@ internal sealed class TestQemu : IDisposable
     {
         if (!File.Exists(Program))
             Assert.Skip($"{Program} is not installed");
+        _arguments = arguments;
         Folder = Directory.CreateTempSubdirectory("forengate-guests-").FullName;
         var image = Path.Combine(Folder, "guest.bin");
         File.WriteAllBytes(image, BareGuest.Image());
@@ -57,6 +59,14 @@ internal sealed class TestQemu : IDisposable
         Referee = referee!;
         if (_process.HasExited)
             Assert.Fail($"QEMU did not start: {_process.StandardError.ReadToEnd()}");
+    }
+
+    /// <summary>Another like this one, that waits for this one's guest at a socket.</summary>
+    public TestQemu Incoming(out string socket)
+    {
+        var other = new TestQemu([.. _arguments, "-incoming", "unix:FOLDER/incoming"]);
+        socket = Path.Combine(other.Folder, "incoming");
+        return other;
     }
 
     /// <summary>A socket has a name before it listens.</summary>

@@ -46,7 +46,7 @@ public static class GuestRepair
             return report with { Busy = true };
         }
         if (Unprotect(report, pid, options))
-            Heal(report, monitor, ct);
+            Heal(report, monitor, pid, ct);
         ResetCapability(report, monitor, options, ct);
         Resume(report, monitor, options, ct);
         return report;
@@ -78,21 +78,30 @@ public static class GuestRepair
     /// QEMU itself still believes its memory protected, and would fail the next save or migration over it. A snapshot that is read to its end, to no purpose but this, makes it
     /// forget.
     /// </summary>
-    private static void Heal(RepairReport report, IGuestMonitor monitor, CancellationToken ct)
+    private static void Heal(RepairReport report, IGuestMonitor monitor, int pid, CancellationToken ct)
     {
-        try
+        var failure = "";
+        for (var attempt = 0; attempt < SnapshotRescue.Attempts; attempt++)
         {
-            var (reading, writing) = SnapshotStream.MakePipe();
-            using var stream = SnapshotStream.Start(monitor, MigrationSettings.Read(monitor), reading, writing, ct);
-            stream.Finish();
-            report.Done.Add("made a snapshot and threw it away, so that QEMU can save and migrate the guest again");
-            if (stream.Leftover is { } leftover)
-                report.Found.Add(leftover);
+            try
+            {
+                var (reading, writing) = SnapshotStream.MakePipe();
+                using var stream = SnapshotStream.Start(monitor, MigrationSettings.Read(monitor), reading, writing, ct);
+                stream.Finish();
+                report.Done.Add("made a snapshot and threw it away, so that QEMU can save and migrate the guest again");
+                if (stream.Leftover is { } leftover)
+                    report.Found.Add(leftover);
+                return;
+            }
+            catch (Exception e) when (e is QmpRefusedException or GuestException)
+            {
+                failure = e.Message;
+                // One that failed has left the memory protected again, and one that was refused has not.
+                if (WriteProtection.Lift(pid) == 0)
+                    break;
+            }
         }
-        catch (Exception e) when (e is QmpRefusedException or GuestException)
-        {
-            report.Found.Add($"the guest runs, but this QEMU may fail to save or migrate it until it is started anew: {e.Message}");
-        }
+        report.Found.Add(SnapshotRescue.Unhealed(failure));
     }
 
     private static void ResetCapability(RepairReport report, IGuestMonitor monitor, RepairOptions options, CancellationToken ct)

@@ -165,8 +165,16 @@ internal static class SnapshotCapture
     {
         try
         {
-            if (WriteProtection.Lift(session.Process.Id) != 0)
-                Heal(session, options);
+            for (var attempt = 0; WriteProtection.Lift(session.Process.Id) != 0; attempt++)
+            {
+                if (attempt == SnapshotRescue.Attempts)
+                {
+                    session.Remarks.Add(SnapshotRescue.Unhealed(SnapshotRescue.FailedEachTime));
+                    return;
+                }
+                if (!Heal(session, options))
+                    return;
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or QmpRefusedException)
         {
@@ -177,7 +185,8 @@ internal static class SnapshotCapture
     /// <summary>
     /// QEMU itself still believes its memory protected, and would fail the next save or migration over it. A snapshot that is read to its end, to no purpose but this, makes it forget.
     /// </summary>
-    private static void Heal(GuestSession session, CaptureOptions options)
+    /// <returns>False when it is the watchdog's now.</returns>
+    private static bool Heal(GuestSession session, CaptureOptions options)
     {
         var (reading, writing) = SnapshotStream.MakePipe();
         var settings = MigrationSettings.Read(session.Monitor);
@@ -186,8 +195,7 @@ internal static class SnapshotCapture
         using var stream = SnapshotStream.Start(session.Monitor, settings, reading, writing, CancellationToken.None, watchdog.Reading);
         stream.GiveAway = watchdog.Adopt;
         stream.Dispose();
-        if (!stream.GivenAway)
-            watchdog.Disarm();
+        return !stream.GivenAway && watchdog.Disarm();
     }
 
     private static List<RamPart> Parts(GuestMemoryMap map) =>
