@@ -40,6 +40,7 @@ public sealed class DeviceStateTests(TestLibvirt libvirt) : IClassFixture<TestLi
         }
         Assert.Equal("none", SnapshotTests.Status(qemu) ?? "none");
         AssertNothingLeft(qemu);
+        LiveMigration.AssertWorks(qemu);
         SnapshotTests.AssertSound(qemu);
     }
 
@@ -129,6 +130,7 @@ public sealed class DeviceStateTests(TestLibvirt libvirt) : IClassFixture<TestLi
             }
             AssertNothingLeft(qemu);
         }
+        LiveMigration.AssertWorks(qemu);
     }
 
     [Fact]

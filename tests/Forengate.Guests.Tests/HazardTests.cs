@@ -26,6 +26,7 @@ public sealed class HazardTests(SnapshotLibvirt libvirt) : IClassFixture<Snapsho
         SnapshotWatchdogTests.AssertAdvancesWithinASecond(qemu);
         Assert.Equal(Bandwidth, qemu.Referee.Qmp("query-migrate-parameters", null, Ct).Integer("max-bandwidth"));
         SnapshotTests.AssertSound(qemu);
+        LiveMigration.AssertWorks(qemu);
         using var again = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Snapshot), null, Ct);
         Assert.Equal(0, StampCheck.Disagreeing(again.Memory));
     }

@@ -49,6 +49,8 @@ public sealed class SnapshotTests
             var after = qemu.Counter();
             TestQemu.WaitFor(() => qemu.Counter() > after, "the guest to run on");
         }
+        // Before anything that might heal what was left.
+        LiveMigration.AssertWorks(qemu);
         AssertSound(qemu);
     }
 

@@ -42,6 +42,8 @@ public sealed class SnapshotWatchdogTests(SnapshotLibvirt libvirt) : IClassFixtu
             AssertAdvancesWithinASecond(qemu, wait);
             victim.WaitForExit();
             TestQemu.WaitFor(() => IsFree(qemu), "the watchdog to end");
+            if (kill == s_kills - 1)
+                LiveMigration.AssertWorks(qemu);
             SnapshotTests.AssertSound(qemu);
         }
     }
@@ -59,6 +61,7 @@ public sealed class SnapshotWatchdogTests(SnapshotLibvirt libvirt) : IClassFixtu
         Assert.Equal("active", SnapshotTests.Status(qemu));
         Assert.True(victim.WaitForExit(TimeSpan.FromMinutes(1)), "who hangs is not ended");
         TestQemu.WaitFor(() => IsFree(qemu), "the watchdog to end");
+        LiveMigration.AssertWorks(qemu);
         SnapshotTests.AssertSound(qemu);
     }
 

@@ -15,6 +15,7 @@ internal sealed class TestQemu : IDisposable
     private static readonly AsyncLocal<bool> s_newerHere = new();
 
     private readonly Process _process;
+    private readonly string[] _arguments;
 
     /// <summary>True where tests run on Debian 13's QEMU: in a root folder and a mount namespace of its own, as in a container.</summary>
     public static bool IsNewer => s_newerAsked || s_newerHere.Value;
@@ -59,6 +60,7 @@ internal sealed class TestQemu : IDisposable
             NewerSystem.Require();
         else if (!File.Exists(Program))
             Assert.Skip($"{Program} is not installed");
+        _arguments = arguments;
         Folder = Directory.CreateTempSubdirectory("forengate-guests-").FullName;
         File.WriteAllBytes(Path.Combine(Folder, "guest.bin"), BareGuest.Image());
         prepare(Folder);
@@ -86,6 +88,14 @@ internal sealed class TestQemu : IDisposable
 
     private string InFolder(string argument) =>
         argument.Replace("IMAGE", Path.Combine(Folder, "guest.bin"), StringComparison.Ordinal).Replace("FOLDER", Folder, StringComparison.Ordinal);
+
+    /// <summary>Another like this one, that waits for this one's guest at a socket.</summary>
+    public TestQemu Incoming(out string socket)
+    {
+        var other = new TestQemu([.. _arguments, "-incoming", "unix:FOLDER/incoming"]);
+        socket = Path.Combine(other.Folder, "incoming");
+        return other;
+    }
 
     /// <summary>A socket has a name before it listens.</summary>
     private bool TryOpen(out QmpMonitor? monitor)

@@ -21,19 +21,21 @@ internal static class GuestsCommand
         command.Options.Add(shared.Output);
         command.SetAction(result => Run.Guarded(cancellation =>
         {
-            var guests = GuestSurvey.Of(result.GetValue(shared.Connect), result.GetValue(windows), cancellation);
+            var survey = GuestSurvey.Of(result.GetValue(shared.Connect), result.GetValue(windows), cancellation);
+            var guests = survey.Guests;
             using (var output = Console.OpenStandardOutput())
                 new ListingWriter<SurveyedGuest>(Tables.Guests).Write(output, guests, result.GetValue(shared.Output));
             if (guests.Count == 0)
-                Run.Say(["libvirt knows no guests here (--connect names another libvirt; qmp:SOCKET reaches a QEMU without one)"]);
+                Run.Say(["there are no guests here (--connect names another libvirt)"]);
             Run.Say(Needs(guests));
-            return Run.Incomplete([.. guests.Where(guest => guest.Reason is not null).Select(guest => $"{guest.Guest.Target}: {guest.Reason}")]);
+            string[] unlisted = survey.LibvirtFailure is { } failure ? [$"libvirt's guests are not listed: {failure}"] : [];
+            return Run.Incomplete([.. unlisted, .. guests.Where(guest => guest.Reason is not null).Select(guest => $"{guest.Guest.Target}: {guest.Reason}")]);
         }));
         return command;
     }
 
     /// <summary>One line for each right that is lacking, with the guests that it would show more of. Those that were looked at in vain say it themselves.</summary>
     private static IEnumerable<string> Needs(IEnumerable<SurveyedGuest> guests) =>
-        guests.Where(guest => guest is { Reason: null, Access.Needs: not null }).GroupBy(guest => guest.Access!.Needs).Select(group =>
+        guests.Where(guest => guest is { Reason: null, Access.Needs: not null } && (guest.Plan is null || guest.Windows is null)).GroupBy(guest => guest.Access!.Needs).Select(group =>
             $"WINDOWS and PLAN of {string.Join(", ", group.Take(GuestsNamed).Select(guest => guest.Guest.Name))}{(group.Count() > GuestsNamed ? $" and {group.Count() - GuestsNamed} more" : "")} need {group.Key}");
 }

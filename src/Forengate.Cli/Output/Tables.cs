@@ -63,8 +63,8 @@ internal static class Tables
         new(null, "planSource", g => Cell.Text(g.Plan is null ? null : g.PlanWasAsked ? "asked" : "expected")),
         new(null, "monitorNeeds", g => Cell.Text(g.Access?.MonitorNeeds)),
         new(null, "memoryNeeds", g => Cell.Text(g.Access?.MemoryNeeds)),
-        new(null, "pid", g => Cell.Number(g.Access?.ProcessId)),
-        new(null, "uuid", g => Cell.Text(g.Guest.Uuid.ToString("D"))),
+        new("PID", "pid", g => Cell.Number(g.Access?.ProcessId)),
+        new(null, "uuid", g => Cell.Text(g.Guest.Uuid == Guid.Empty ? null : g.Guest.Uuid.ToString("D"))),
         new("TARGET", "target", g => Cell.Text(g.Guest.Target)),
     ];
 

@@ -28,6 +28,24 @@ public static class ExpectedPlan
         CapturePlan Plan(CaptureMode? mode, string reason) => new(guest.Target, mode, $"expected, QEMU was not asked: {reason}", [], []);
     }
 
+    /// <summary>For a QEMU that has no monitor to ask: what <c>pid:N</c> as a target does. Null where its memory may not be read.</summary>
+    internal static CapturePlan? OfProcess(ProcessGuest guest)
+    {
+        if (guest.Access.MemoryNeeds is not null)
+            return null;
+        if (!guest.IsStarted)
+            return Plan(null, "its machine has not begun");
+        using var process = QemuProcess.TryOf(guest.Process.Id);
+        if (process is null)
+            return null;
+        return process.StandsStill()
+            ? Plan(CaptureMode.HoldStopped, "all threads of QEMU are stopped: it is read in place, without registers")
+            : Plan(CaptureMode.Live, "it is read as it runs, without registers: " + (guest.IsOfLibvirt
+                ? "it belongs to another libvirt, which could stop it (forengate guests --connect URI)" : "it has no QMP socket that could be asked (-qmp unix:PATH,server=on,wait=off)"));
+
+        CapturePlan Plan(CaptureMode? mode, string reason) => new(guest.Guest.Target, mode, $"expected, QEMU was not asked: {reason}", [], []);
+    }
+
     private static string? Obstacle(GuestInfo guest, int pid, Version? hypervisor)
     {
         if (guest.MemoryFacts?.Backend == "file" && !LiesInSharedMemory(pid))

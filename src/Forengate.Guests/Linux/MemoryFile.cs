@@ -2,8 +2,8 @@ using System.Runtime.InteropServices;
 
 namespace Forengate.Guests;
 
-/// <summary>A nameless file in memory (memfd_create) that is filled through a mapping and then opened like any file. It ends with the last that holds it open.</summary>
-internal sealed unsafe class MemoryFile : IDisposable
+/// <summary>A <see cref="CopyFile"/> in memory (memfd_create), filled through a mapping.</summary>
+internal sealed unsafe class MemoryFile : CopyFile
 {
     /// <summary>What is made present at a time, so that it can be cancelled.</summary>
     private const ulong Chunk = 64 << 20;
@@ -17,12 +17,11 @@ internal sealed unsafe class MemoryFile : IDisposable
         _region = region;
     }
 
-    /// <summary>Where it can be opened from within this process.</summary>
-    public string Path => $"/proc/self/fd/{_file.Number}";
+    public override string Path => $"/proc/self/fd/{_file.Number}";
 
-    public ulong Capacity => _region.Length;
+    public override ulong Capacity => _region.Length;
 
-    public byte* Start => _region.Start;
+    public override Span<byte> Space(int most) => new(_region.Start + Used, (int)Math.Min((ulong)most, Capacity - Used));
 
     /// <summary>A file of which the first <paramref name="present"/> bytes are memory already, and as many as <paramref name="capacity"/> may be written. Null when the host has not enough.</summary>
     public static MemoryFile? Create(ulong present, ulong capacity, IProgress<CaptureProgress>? progress, CancellationToken ct)
@@ -56,14 +55,13 @@ internal sealed unsafe class MemoryFile : IDisposable
         }
     }
 
-    /// <summary>Cuts the file off behind what was written. Nothing behind may be touched any more.</summary>
-    public void SetLength(ulong length)
+    public override void Complete(Action? onTurn)
     {
-        if (LinuxNative.SetLength(_file.Number, (long)length) != 0)
+        if (LinuxNative.SetLength(_file.Number, (long)Used) != 0)
             throw new IOException($"memfd: {LinuxNative.Describe(Marshal.GetLastPInvokeError())}");
     }
 
-    public void Dispose()
+    protected override void Dispose(bool disposing)
     {
         _region.Dispose();
         _file.Dispose();

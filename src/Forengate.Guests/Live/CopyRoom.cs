@@ -44,7 +44,10 @@ internal sealed record CopyRoom(ulong Memory, ulong Spilled, string? Folder, dou
     /// <param name="more">Bytes of disk beside it, where anything is spilled.</param>
     /// <param name="options">What may be used.</param>
     /// <param name="obstacle">Why there is none, with figures and what would help; null when there is.</param>
-    public static CopyRoom? Find(ulong need, ulong others, ulong more, CaptureOptions options, out (string Reason, GuestFailure Failure)? obstacle)
+    public static CopyRoom? Find(ulong need, ulong others, ulong more, CaptureOptions options, out (string Reason, GuestFailure Failure)? obstacle) =>
+        Find(need, others, more, options, whole: false, out obstacle);
+
+    private static CopyRoom? Find(ulong need, ulong others, ulong more, CaptureOptions options, bool whole, out (string Reason, GuestFailure Failure)? obstacle)
     {
         obstacle = null;
         var available = options.AvailableMemory ?? HostMemory.Available();
@@ -58,7 +61,7 @@ internal sealed record CopyRoom(ulong Memory, ulong Spilled, string? Folder, dou
             obstacle = ($"{lacks}, too little even to spill it to a disk ({kept >> 20} MiB): free some memory", GuestFailure.NoMemory);
             return null;
         }
-        var memory = Math.Min(need, free - kept) / SpillFile.Block * SpillFile.Block;
+        var memory = whole ? 0 : Math.Min(need, free - kept) / SpillFile.Block * SpillFile.Block;
         var spilled = SpillFile.RoundUp(need - memory);
         foreach (var folder in options.SpillFolder is { } named ? [named] : options.OutputFolder is { } output ? [output, LastFolder] : (ReadOnlySpan<string>)[LastFolder])
         {
@@ -77,6 +80,13 @@ internal sealed record CopyRoom(ulong Memory, ulong Spilled, string? Folder, dou
         }
         return null;
     }
+
+    /// <summary>As <c>Find</c>, for a copy that can only lie in one place: in memory, or all of it on a disk.</summary>
+    /// <param name="need">Bytes of the copy.</param>
+    /// <param name="more">Bytes of disk beside it, where it is spilled.</param>
+    /// <param name="options">What may be used.</param>
+    /// <param name="obstacle">Why there is none; null when there is.</param>
+    public static CopyRoom? FindWhole(ulong need, ulong more, CaptureOptions options, out (string Reason, GuestFailure Failure)? obstacle) => Find(need, 0, more, options, whole: true, out obstacle);
 
     private static string? Obstacle(string folder, ulong spilled, ulong need, CaptureOptions options)
     {

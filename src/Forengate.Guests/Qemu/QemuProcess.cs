@@ -86,12 +86,18 @@ internal sealed class QemuProcess : IDisposable
         throw new GuestException(GuestFailure.NotQemu, $"pid:{id} is {ProgramOf(id)}, not QEMU");
     }
 
+    /// <summary>Null where there is none any more.</summary>
+    internal static QemuProcess? TryOf(int id) => TryOpen(id);
+
     /// <summary>The command line; empty where it can't be read.</summary>
-    public string[] ReadArguments()
+    public string[] ReadArguments() => ArgumentsOf(Id);
+
+    /// <summary>The command line of a process, which everybody may read; empty where it can't be.</summary>
+    internal static string[] ArgumentsOf(int id)
     {
         try
         {
-            return File.ReadAllText($"/proc/{Id}/cmdline").Split('\0');
+            return File.ReadAllText($"/proc/{id}/cmdline").Split('\0');
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -218,6 +224,39 @@ internal sealed class QemuProcess : IDisposable
             var at = Array.IndexOf(arguments, option);
             if (at >= 0 && at + 1 < arguments.Length && string.Equals(arguments[at + 1], value, StringComparison.OrdinalIgnoreCase))
                 yield return id;
+        }
+    }
+
+    /// <summary>Processes that run machines, by the name of their program: QEMU's tools have "qemu" in theirs too.</summary>
+    internal static IEnumerable<int> Machines() => Processes().Where(static id => IsMachine(ProgramOf(id)) || IsMachine(Path.GetFileName(ArgumentsOf(id).FirstOrDefault() ?? "")));
+
+    private static bool IsMachine(string program) => program.StartsWith("qemu-system-", StringComparison.Ordinal) || program is "qemu-kvm" or "kvm";
+
+    /// <summary>How many threads a process has; 0 where it has ended.</summary>
+    internal static int ThreadsOf(int id)
+    {
+        try
+        {
+            return Directory.EnumerateDirectories($"/proc/{id}/task").Count();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return 0;
+        }
+    }
+
+    /// <summary>A path as a process means it; null where it is relative and we may not know to what.</summary>
+    internal static string? PathOf(int id, string path)
+    {
+        if (Path.IsPathRooted(path))
+            return path;
+        try
+        {
+            return new FileInfo($"/proc/{id}/cwd").LinkTarget is { } folder ? Path.GetFullPath(path, folder) : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return null;
         }
     }
 

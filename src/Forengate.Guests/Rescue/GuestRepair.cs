@@ -50,7 +50,7 @@ public static class GuestRepair
             return report with { Busy = true, IsLeft = true };
         }
         if (Unprotect(report, pid, SnapshotFacts.QemuVersion(monitor, ct), options))
-            Heal(report, monitor, ct);
+            Heal(report, monitor, pid, ct);
         ResetCapability(report, monitor, options, ct);
         CrashAction? wanted = monitor is LibvirtMonitor libvirt ? HoldRepair.Run(report, libvirt, options, ct) : null;
         Resume(report, monitor, wanted, options, ct);
@@ -86,21 +86,30 @@ public static class GuestRepair
     /// QEMU itself still believes its memory protected, and would fail the next save or migration over it. A snapshot that is read to its end, to no purpose but this, makes it
     /// forget.
     /// </summary>
-    private static void Heal(RepairReport report, IGuestMonitor monitor, CancellationToken ct)
+    private static void Heal(RepairReport report, IGuestMonitor monitor, int pid, CancellationToken ct)
     {
-        try
+        var failure = "";
+        for (var attempt = 0; attempt < SnapshotRescue.Attempts; attempt++)
         {
-            var (reading, writing) = SnapshotStream.MakePipe();
-            using var stream = SnapshotStream.Start(monitor, MigrationSettings.Read(monitor), reading, writing, ct);
-            stream.Finish();
-            report.Done.Add("made a snapshot and threw it away, so that QEMU can save and migrate the guest again");
-            if (stream.Leftover is { } leftover)
-                Leave(report, leftover);
+            try
+            {
+                var (reading, writing) = SnapshotStream.MakePipe();
+                using var stream = SnapshotStream.Start(monitor, MigrationSettings.Read(monitor), reading, writing, ct);
+                stream.Finish();
+                report.Done.Add("made a snapshot and threw it away, so that QEMU can save and migrate the guest again");
+                if (stream.Leftover is { } leftover)
+                    Leave(report, leftover);
+                return;
+            }
+            catch (Exception e) when (e is QmpRefusedException or GuestException)
+            {
+                failure = e.Message;
+                // One that failed has left the memory protected again, and one that was refused has not.
+                if (WriteProtection.Lift(pid) == 0)
+                    break;
+            }
         }
-        catch (Exception e) when (e is QmpRefusedException or GuestException)
-        {
-            Leave(report, $"the guest runs, but this QEMU may fail to save or migrate it until it is started anew: {e.Message}");
-        }
+        Leave(report, SnapshotRescue.Unhealed(failure));
     }
 
     private static void ResetCapability(RepairReport report, IGuestMonitor monitor, RepairOptions options, CancellationToken ct)

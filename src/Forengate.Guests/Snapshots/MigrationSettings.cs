@@ -46,12 +46,14 @@ internal sealed class MigrationSettings
     /// <summary>Looks at the settings and changes nothing.</summary>
     /// <param name="monitor">For them all, now and later.</param>
     /// <exception cref="QmpRefusedException">This QEMU can't make a background snapshot.</exception>
-    public static MigrationSettings Read(IGuestMonitor monitor)
+    public static MigrationSettings Read(IGuestMonitor monitor) => Read((command, arguments) => monitor.Qmp(command, arguments, CancellationToken.None));
+
+    /// <inheritdoc cref="Read(IGuestMonitor)"/>
+    public static MigrationSettings Read(MonitorCall monitor)
     {
-        JsonElement Call(string command, Action<Utf8JsonWriter>? arguments) => monitor.Qmp(command, arguments, CancellationToken.None);
-        var bandwidth = Call("query-migrate-parameters", null).Integer("max-bandwidth");
-        var on = Call("query-migrate-capabilities", null).Items().Where(item => item.Truth("state") == true).Select(item => item.Text("capability")).OfType<string>().ToHashSet();
-        return new MigrationSettings(Call, bandwidth, [.. s_incompatible.Where(on.Contains)]);
+        var bandwidth = monitor("query-migrate-parameters", null).Integer("max-bandwidth");
+        var on = monitor("query-migrate-capabilities", null).Items().Where(item => item.Truth("state") == true).Select(item => item.Text("capability")).OfType<string>().ToHashSet();
+        return new MigrationSettings(monitor, bandwidth, [.. s_incompatible.Where(on.Contains)]);
     }
 
     /// <summary>What another process needs to put them back: two words.</summary>

@@ -165,9 +165,17 @@ internal static class SnapshotCapture
     {
         try
         {
-            var left = WriteProtection.LeftIn(session.Process.Id, SnapshotFacts.QemuVersion(session.Monitor, CancellationToken.None));
-            if (left.Count != 0 && WriteProtection.Lift(session.Process.Id) != 0)
-                Heal(session, options);
+            var qemu = SnapshotFacts.QemuVersion(session.Monitor, CancellationToken.None);
+            for (var attempt = 0; WriteProtection.LeftIn(session.Process.Id, qemu).Count != 0 && WriteProtection.Lift(session.Process.Id) != 0; attempt++)
+            {
+                if (attempt == SnapshotRescue.Attempts)
+                {
+                    session.Remarks.Add(SnapshotRescue.Unhealed(SnapshotRescue.FailedEachTime));
+                    return;
+                }
+                if (!Heal(session, options))
+                    return;
+            }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or QmpRefusedException)
         {
@@ -178,7 +186,8 @@ internal static class SnapshotCapture
     /// <summary>
     /// QEMU itself still believes its memory protected, and would fail the next save or migration over it. A snapshot that is read to its end, to no purpose but this, makes it forget.
     /// </summary>
-    private static void Heal(GuestSession session, CaptureOptions options)
+    /// <returns>False when it is the watchdog's now.</returns>
+    private static bool Heal(GuestSession session, CaptureOptions options)
     {
         var (reading, writing) = SnapshotStream.MakePipe();
         var settings = MigrationSettings.Read(session.Monitor);
@@ -187,8 +196,7 @@ internal static class SnapshotCapture
         using var stream = SnapshotStream.Start(session.Monitor, settings, reading, writing, CancellationToken.None, watchdog.Reading);
         stream.GiveAway = watchdog.Adopt;
         stream.Dispose();
-        if (!stream.GivenAway)
-            watchdog.Disarm();
+        return !stream.GivenAway && watchdog.Disarm();
     }
 
     private static List<RamPart> Parts(GuestMemoryMap map) =>

@@ -54,8 +54,11 @@ internal static class SnapshotFacts
         return TimeSpan.FromMilliseconds(FixedMilliseconds + (perGiB * session.Map.Size / (1UL << 30)));
     }
 
-    public static Version? QemuVersion(IGuestMonitor monitor, CancellationToken ct) =>
-        monitor.TryQmp("query-version", null, ct) is { } answer && answer.TryGetObject("qemu", out var qemu) && qemu.Integer("major") is { } major && qemu.Integer("minor") is { } minor
+    public static Version? QemuVersion(IGuestMonitor monitor, CancellationToken ct) => monitor.TryQmp("query-version", null, ct) is { } answer ? VersionIn(answer) : null;
+
+    /// <summary>What QEMU answers to query-version.</summary>
+    public static Version? VersionIn(JsonElement answer) =>
+        answer.TryGetObject("qemu", out var qemu) && qemu.Integer("major") is { } major && qemu.Integer("minor") is { } minor
             ? new Version((int)major, (int)minor, (int)(qemu.Integer("micro") ?? 0)) : null;
 
     /// <summary>What guest RAM lies in.</summary>

@@ -6,6 +6,9 @@ namespace Forengate.Guests;
 /// <param name="HypervisorVersion">Of the QEMU that this libvirt starts; null where it does not say.</param>
 public sealed record HostGuests(IReadOnlyList<(GuestInfo Guest, GuestAccess? Access)> Guests, bool ReadOnly, Version? HypervisorVersion)
 {
+    /// <summary>True where libvirt is this host's, and its guests QEMU's.</summary>
+    public bool IsOfThisHost { get; init; }
+
     private const string ReadWriteSocket = "libvirt's read-write socket (root, or a member of the group libvirt)";
 
     /// <param name="connectUri">libvirt URI; null for <c>LIBVIRT_DEFAULT_URI</c>, else <c>qemu:///system</c>.</param>
@@ -22,7 +25,7 @@ public sealed record HostGuests(IReadOnlyList<(GuestInfo Guest, GuestAccess? Acc
             var guests = new List<(GuestInfo, GuestAccess?)>();
             foreach (var guest in connection.List(ct).OrderBy(g => g.Id is null).ThenBy(g => g.Name, StringComparer.Ordinal))
                 guests.Add((guest, guest.Id is null || !isQemu ? null : AccessTo(guest, readOnly, isHere)));
-            return new HostGuests(guests, readOnly, connection.HypervisorVersion());
+            return new HostGuests(guests, readOnly, connection.HypervisorVersion()) { IsOfThisHost = isHere && isQemu };
         }
     }
 

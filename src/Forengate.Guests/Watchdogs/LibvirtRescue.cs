@@ -73,15 +73,16 @@ internal sealed class LibvirtRescue : GuestRescue
         }
     }
 
-    public override JsonElement Ask(string command, Action<Utf8JsonWriter>? arguments)
+    protected override JsonElement Ask(string command, Action<Utf8JsonWriter>? arguments, int descriptor)
     {
         var until = Environment.TickCount64 + (long)s_whole.TotalMilliseconds;
         for (; ; )
         {
             try
             {
-                var answer = LibvirtCall.Run("a monitor command", () => _domain.MonitorCommand(MonitorCommands.Line(command, arguments), human: false), CancellationToken.None);
-                return MonitorCommands.ReturnOf(_name, command, answer);
+                var line = MonitorCommands.Line(command, arguments);
+                var answer = LibvirtCall.Run("a monitor command", () => descriptor == None ? _domain.MonitorCommand(line, human: false) : _domain.MonitorCommand(line, descriptor), CancellationToken.None);
+                return MonitorCommands.ReturnOf(_name, command, answer ?? throw new QmpRefusedException(command, "this libvirt passes no descriptors to QEMU (8.2.0 and later do)"));
             }
             catch (GuestException e)
             {

@@ -31,7 +31,7 @@ internal sealed unsafe class QmpRescue(Descriptor socket) : GuestRescue
         var failure = "QEMU did not answer";
         for (var attempt = 0; attempt < Attempts; attempt++)
         {
-            switch (Try("cont", null, out _, out var reason))
+            switch (Try("cont", null, None, out _, out var reason))
             {
                 case Verdict.Done or Verdict.Gone:
                     // A connection that ended means that QEMU did, and no guest stands still.
@@ -47,11 +47,11 @@ internal sealed unsafe class QmpRescue(Descriptor socket) : GuestRescue
         return failure;
     }
 
-    public override JsonElement Ask(string command, Action<Utf8JsonWriter>? arguments)
+    protected override JsonElement Ask(string command, Action<Utf8JsonWriter>? arguments, int descriptor)
     {
         for (var attempt = 0; attempt < Attempts; attempt++)
         {
-            switch (Try(command, arguments, out var result, out var reason))
+            switch (Try(command, arguments, descriptor, out var result, out var reason))
             {
                 case Verdict.Done:
                     return result;
@@ -66,14 +66,15 @@ internal sealed unsafe class QmpRescue(Descriptor socket) : GuestRescue
         throw new GuestException(GuestFailure.MonitorFailed, $"QEMU did not answer '{command}'");
     }
 
-    private Verdict Try(string command, Action<Utf8JsonWriter>? arguments, out JsonElement result, out string? reason)
+    private Verdict Try(string command, Action<Utf8JsonWriter>? arguments, int descriptor, out JsonElement result, out string? reason)
     {
         // A newline ends a whole command; 0xFF is in no JSON and resets QEMU's parser in the middle of one.
         ReadOnlySpan<byte> end = _unheard ? [0xFF, (byte)'\n'] : "\n"u8;
         var id = _nextId++;
         result = default;
         reason = null;
-        if (!Send([.. end, .. QmpConnection.Encode(command, arguments, id)]))
+        byte[] bytes = [.. end, .. QmpConnection.Encode(command, arguments, id)];
+        if (descriptor == None ? !Send(bytes) : !LinuxNative.SendWithDescriptor(socket.Number, bytes, descriptor))
             return Verdict.Gone;
         var verdict = Await(id, out result, out reason);
         // Once it was understood, nothing half sent is before us any more.

@@ -18,7 +18,10 @@ internal static unsafe class SnapshotRescue
     /// <summary>A snapshot that sends nothing for so long, of a QEMU that answers, is stuck.</summary>
     private static readonly TimeSpan s_silence = new CaptureOptions().SnapshotSilence;
 
-    /// <summary>Ends the snapshot so that the guest runs and can be saved.</summary>
+    /// <summary>How often a healing snapshot is begun: it may be cancelled like the one before it.</summary>
+    internal const int Attempts = 3;
+
+    /// <summary>Ends the snapshot so that the guest runs, and can be saved and migrated.</summary>
     /// <param name="rescue">The way to the monitor.</param>
     /// <param name="stream">Reading end of the pipe.</param>
     /// <param name="settings">As they were.</param>
@@ -28,14 +31,8 @@ internal static unsafe class SnapshotRescue
     {
         try
         {
-            Drain(rescue, stream, qemu);
-            var status = AwaitEnd(rescue, qemu);
-            Forget(rescue);
-            var leftover = settings.Restore();
-            // A snapshot that failed leaves the guest's memory protected, in a QEMU before 8.1.
-            if (status is "failed" or "cancelled")
-                WriteProtection.Lift(qemu);
-            return leftover ?? Resume(rescue);
+            var trouble = End(rescue, stream, settings, qemu, out var lifted);
+            return trouble ?? (lifted ? Heal(rescue, qemu) : null);
         }
         catch (GuestException e) when (e.Failure == GuestFailure.Vanished)
         {
@@ -46,6 +43,78 @@ internal static unsafe class SnapshotRescue
             return e.Message;
         }
     }
+
+    /// <summary>Waits for the end of a snapshot, reading it, and sets the guest free.</summary>
+    /// <param name="rescue">The way to the monitor.</param>
+    /// <param name="stream">Reading end of the pipe.</param>
+    /// <param name="settings">To put back.</param>
+    /// <param name="qemu">QEMU's process.</param>
+    /// <param name="lifted">True when it failed and QEMU left memory protected, which it is no more, though QEMU still believes so.</param>
+    /// <returns>Null, or what failed.</returns>
+    private static string? End(GuestRescue rescue, Descriptor stream, MigrationSettings settings, int qemu, out bool lifted)
+    {
+        Drain(rescue, stream, qemu);
+        var status = AwaitEnd(rescue, stream, qemu);
+        string? trouble = null;
+        lifted = false;
+        try
+        {
+            // A snapshot that failed leaves the guest's memory protected, in a QEMU before 8.1: who writes waits, so this comes first.
+            lifted = status is "failed" or "cancelled" && WriteProtection.LeftIn(qemu, SnapshotFacts.VersionIn(rescue.Ask("query-version", null))).Count != 0 && WriteProtection.Lift(qemu) != 0;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            trouble = e.Message;
+        }
+        Forget(rescue);
+        var leftover = settings.Restore();
+        return trouble ?? leftover ?? Resume(rescue);
+    }
+
+    /// <summary>
+    /// QEMU itself still believes its memory protected, and would fail the next save or migration over it. A snapshot that is read to its end, to no purpose but this, makes it forget.
+    /// </summary>
+    private static string? Heal(GuestRescue rescue, int qemu)
+    {
+        for (var attempt = 0; attempt < Attempts; attempt++)
+        {
+            var settings = MigrationSettings.Read(rescue.Ask);
+            var (reading, writing) = SnapshotStream.MakePipe();
+            using (reading)
+            {
+                try
+                {
+                    using (writing)
+                        Begin(rescue, settings, writing);
+                }
+                catch (QmpRefusedException refused)
+                {
+                    // A command that was said again because its answer was late is refused the second time.
+                    if (Status(rescue, qemu) is not "completed" and var status && !MonitorCommands.IsAtWork(status))
+                    {
+                        Forget(rescue);
+                        settings.Restore();
+                        return Unhealed(refused.Message);
+                    }
+                }
+                var trouble = End(rescue, reading, settings, qemu, out _);
+                if (trouble is not null || Status(rescue, qemu) == "completed")
+                    return trouble;
+            }
+        }
+        return Unhealed(FailedEachTime);
+    }
+
+    private static void Begin(GuestRescue rescue, MigrationSettings settings, Descriptor writing)
+    {
+        settings.Apply();
+        rescue.PassDescriptor(SnapshotStream.FileName, writing.Number);
+        rescue.Ask("migrate", writer => writer.WriteString("uri", "fd:" + SnapshotStream.FileName));
+    }
+
+    internal const string FailedEachTime = "each snapshot that was to heal it failed";
+
+    internal static string Unhealed(string why) => $"the guest runs, but this QEMU may fail to save or migrate it until it is started anew: {why}";
 
     private static void Drain(GuestRescue rescue, Descriptor stream, int qemu)
     {
@@ -83,11 +152,15 @@ internal static unsafe class SnapshotRescue
         }
     }
 
-    private static string AwaitEnd(GuestRescue rescue, int qemu)
+    private static string AwaitEnd(GuestRescue rescue, Descriptor stream, int qemu)
     {
+        const int Size = 1 << 16;
+        var buffer = new byte[Size];
         var until = Environment.TickCount64 + (long)s_end.TotalMilliseconds;
         for (; ; Thread.Sleep(10))
         {
+            // One that was cancelled while it was silent may wake up, and must not wait for a reader then.
+            SnapshotStream.Discard(stream, buffer);
             var status = Status(rescue, qemu);
             if (!MonitorCommands.IsAtWork(status) || Environment.TickCount64 > until)
                 return status;

@@ -103,6 +103,36 @@ public sealed class QemuCoreTests
         Assert.Equal([new QemuBackend("pc.ram", size, null)], arguments.MainRam());
     }
 
+    [Theory]
+    [InlineData("-qmp unix:/a,server=on,wait=off", "/a", false)]
+    [InlineData("-qmp unix:/a,server,nowait", "/a", false)]
+    [InlineData("-qmp-pretty unix:/a,server=on", "/a", true)]
+    [InlineData("-chardev socket,id=x,path=/a,,b,server=on,wait=off -mon chardev=x,mode=control", "/a,b", false)]
+    [InlineData("-mon x,mode=control -chardev socket,id=x,path=/a,server=yes,wait=no", "/a", false)]
+    [InlineData("-qmp chardev:x -chardev socket,id=x,path=/a,server=on,wait=off", "/a", false)]
+    [InlineData("-qmp unix:/a", null, false)]
+    [InlineData("-qmp tcp:localhost:4444,server=on,wait=off", null, false)]
+    [InlineData("-qmp unix:/a,server=on,abstract=on", null, false)]
+    [InlineData("-monitor unix:/a,server=on,wait=off", null, false)]
+    [InlineData("-chardev socket,id=x,path=/a,server=on,wait=off -mon chardev=x,mode=readline", null, false)]
+    [InlineData("-chardev socket,id=charmonitor,fd=22,server=on,wait=off -mon chardev=charmonitor,mode=control", null, false)]
+    public void The_command_line_says_where_a_monitor_listens(string line, string? path, bool waits)
+    {
+        var arguments = QemuArguments.Parse(line.Split(' '));
+        Assert.Equal(path is null ? [] : [new QemuMonitorSocket(path, waits)], arguments.MonitorSockets);
+        Assert.Equal(line.Contains("charmonitor", StringComparison.Ordinal), arguments.IsOfLibvirt);
+    }
+
+    [Theory]
+    [InlineData("", 1)]
+    [InlineData("-smp 4", 4)]
+    [InlineData("-smp cpus=3,maxcpus=8", 3)]
+    [InlineData("-smp 2,sockets=4,maxcpus=8", 2)]
+    [InlineData("-smp sockets=2,cores=2,threads=2", 8)]
+    [InlineData("-smp sockets=2147483647,cores=2147483647,threads=9", int.MaxValue)]
+    [InlineData("-smp nonsense", 1)]
+    public void The_command_line_says_how_many_processors(string line, int cpus) => Assert.Equal(cpus, QemuArguments.Parse(line.Split(' ')).Cpus);
+
     internal static byte[] Noise(int length, int seed)
     {
         var bytes = new byte[length];

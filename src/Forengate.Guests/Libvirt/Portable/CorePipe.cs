@@ -70,7 +70,7 @@ internal sealed unsafe class CorePipe : IDisposable
     /// <param name="expected">About how many bytes will come.</param>
     /// <param name="ct">Closes the pipe, which ends the dump.</param>
     /// <exception cref="GuestException">libvirt's reason; it may have come before the guest was stopped.</exception>
-    public void Take(Action<string> dump, MemoryFile file, Action alive, IProgress<CaptureProgress>? progress, ulong expected, CancellationToken ct)
+    public void Take(Action<string> dump, CopyFile file, Action alive, IProgress<CaptureProgress>? progress, ulong expected, CancellationToken ct)
     {
         var started = Stopwatch.GetTimestamp();
         var writer = new Thread(() =>
@@ -107,7 +107,7 @@ internal sealed unsafe class CorePipe : IDisposable
     }
 
     /// <summary>Null when the dump was read to its end; else why it was not.</summary>
-    private string? Read(Thread writer, MemoryFile file, Action alive, IProgress<CaptureProgress>? progress, ulong expected, CancellationToken ct)
+    private string? Read(Thread writer, CopyFile file, Action alive, IProgress<CaptureProgress>? progress, ulong expected, CancellationToken ct)
     {
         var heard = Environment.TickCount64;
         var told = 0UL;
@@ -120,11 +120,17 @@ internal sealed unsafe class CorePipe : IDisposable
                 return $"it has more than the {file.Capacity >> 20} MiB expected";
             var poll = new LinuxNative.PollDescriptor { Descriptor = _reader!.Number, Events = LinuxNative.POLLIN };
             var ready = LinuxNative.Poll(&poll, 1, over ? 0 : 100);
-            var got = ready > 0 && (poll.Returned & LinuxNative.POLLIN) != 0
-                ? LinuxNative.Read(_reader.Number, file.Start + Received, (nuint)Math.Min(PipeSize, file.Capacity - Received)) : 0;
+            nint got = 0;
+            if (ready > 0 && (poll.Returned & LinuxNative.POLLIN) != 0)
+            {
+                var free = file.Space(PipeSize);
+                fixed (byte* space = free)
+                    got = LinuxNative.Read(_reader.Number, space, (nuint)free.Length);
+            }
             if (got > 0)
             {
                 Received += (ulong)got;
+                file.Advance((int)got);
                 heard = Environment.TickCount64;
                 if (Received - told >= 64 << 20)
                 {

@@ -59,16 +59,23 @@ internal static class PortableCapture
         return session.Running ? Copy(session, progress, ct) : InPlace(session, hold: null, ct);
     }
 
-    /// <summary>Room in memory for a copy.</summary>
-    /// <exception cref="GuestException">The host has not enough.</exception>
-    public static MemoryFile Room(PortableSession session, ulong size, ulong capacity, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    /// <summary>Room for a copy: in memory, or all of it on a disk where the host lacks some of that.</summary>
+    /// <param name="session">The guest.</param>
+    /// <param name="size">Bytes of RAM.</param>
+    /// <param name="more">Bytes that may come besides.</param>
+    /// <param name="progress">Told how far it is.</param>
+    /// <param name="ct">Ends it.</param>
+    /// <exception cref="GuestException">The host has neither.</exception>
+    public static CopyFile Room(PortableSession session, ulong size, ulong more, IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
-        GuestException TooLittle(ulong available) => new(
-            GuestFailure.NoMemory,
-            $"{session.Target}: a copy of the guest's {size >> 20} MiB needs as much free memory and {CopyRoom.Reserve >> 20} MiB more, and the host has {available >> 20} MiB; free some, or look at it with a command that holds the guest");
-        if (HostMemory.Available() is { } available && available < size + CopyRoom.Reserve)
-            throw TooLittle(available);
-        return MemoryFile.Create(size, capacity, progress, ct) ?? throw TooLittle(HostMemory.Available() ?? 0);
+        var onDisk = Math.Min(more, SnapshotStore.OthersOnDisk);
+        if (CopyRoom.FindWhole(size, onDisk, session.Options, out var obstacle) is not { } room)
+            throw new GuestException(obstacle!.Value.Failure, $"{session.Target}: no room for a copy of the guest's memory: {obstacle.Value.Reason}, or look at it with a command that holds the guest");
+        if (room.Describe(snapshot: false) is { } spilled)
+            session.Remarks.Add(spilled);
+        CopyFile? file = room.Folder is { } folder ? DiskCopy.Create(folder, room.Spilled + onDisk) : MemoryFile.Create(size, size + more, progress, ct);
+        return file ?? throw new GuestException(
+            GuestFailure.NoMemory, $"{session.Target}: a copy of the guest's {size >> 20} MiB needs more memory than the host gives us after all; free some, or look at it with a command that holds the guest");
     }
 
     /// <summary>A view that needs the session no more.</summary>
@@ -128,12 +135,13 @@ internal static class PortableCapture
     {
         var ranges = session.FindRam(ct);
         var size = ranges.Aggregate(0UL, (sum, range) => sum + range.Length);
-        using var file = Room(session, size, size, progress, ct);
+        using var file = Room(session, size, more: 0, progress, ct);
         using var hold = Stop(session, session.Options.Deadline ?? s_patience, out var lease, ct);
         var taken = DateTimeOffset.UtcNow;
         var cpus = session.ReadCpus(ct);
         var extents = Fill(session, file, ranges, size, lease, progress, ct);
         hold.Release();
+        file.Complete(onTurn: null);
         var consistency = hold.BrokenBy is { } broken
             ? new Consistency(ConsistencyLevel.Smeared, $"{broken}, before all memory was read")
             : new Consistency(cpus.Count > 0 ? ConsistencyLevel.Instant : ConsistencyLevel.MemoryOnly, "the guest stood still while its memory was read");
@@ -141,8 +149,8 @@ internal static class PortableCapture
         return Ended(new View(new FileMemory(MappedFile.Open(file.Path), extents), cpus, consistency, origin), session);
     }
 
-    private static unsafe List<FileExtent> Fill(
-        PortableSession session, MemoryFile file, List<PhysicalRange> ranges, ulong size, WatchdogLease lease, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    private static List<FileExtent> Fill(
+        PortableSession session, CopyFile file, List<PhysicalRange> ranges, ulong size, WatchdogLease lease, IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
         var extents = new List<FileExtent>();
         var at = 0UL;
@@ -153,8 +161,10 @@ internal static class PortableCapture
             for (var done = 0UL; done < range.Length;)
             {
                 ct.ThrowIfCancellationRequested();
-                var length = (int)Math.Min(Step, range.Length - done);
-                PeekMemory.FetchNow(session.Monitor, range.Start.Value + done, new Span<byte>(file.Start + at, length));
+                var space = file.Space((int)Math.Min(Step, range.Length - done));
+                var length = space.Length;
+                PeekMemory.FetchNow(session.Monitor, range.Start.Value + done, space);
+                file.Advance(length);
                 done += (ulong)length;
                 at += (ulong)length;
                 if (Stopwatch.GetElapsedTime(armed) > TimeSpan.FromSeconds(1))

@@ -24,7 +24,7 @@ internal static class PortableDump
         refused = null;
         var patience = session.Options.Deadline ?? s_patience;
         var size = session.Description.TotalMemory;
-        using var file = PortableCapture.Room(session, size, size + Others, progress, ct);
+        using var file = PortableCapture.Room(session, size, Others, progress, ct);
         using var pipe = CorePipe.Create();
         using var lease = WatchdogLease.Start(session.Options.Watchdog!, session.Monitor);
         lease.Arm(patience);
@@ -51,6 +51,7 @@ internal static class PortableDump
         {
             Settle(session, lease);
         }
+        file.Complete(onTurn: null);
         return Open(session, file, pipe);
     }
 
@@ -75,9 +76,8 @@ internal static class PortableDump
         }
     }
 
-    private static View Open(PortableSession session, MemoryFile file, CorePipe pipe)
+    private static View Open(PortableSession session, CopyFile file, CorePipe pipe)
     {
-        file.SetLength(pipe.Received);
         View core;
         try
         {

@@ -29,9 +29,10 @@ internal static class PortablePlan
     /// <summary>libvirt's dump as one of the ways for a guest whose QEMU process is at hand as well.</summary>
     public static PlannedWay Beside(ulong size, CaptureOptions options)
     {
-        var pause = ExpectedDump(size);
-        var (obstacle, failure) = Obstacle(size, pause, options);
-        return new PlannedWay(CaptureMode.LibvirtDump, obstacle, failure, pause, size);
+        var room = CopyRoom.FindWhole(size, SnapshotStore.OthersOnDisk, options, out var none);
+        var pause = ExpectedDump(size) + (room?.Writing ?? default);
+        var (obstacle, failure) = none ?? TooLong(pause, options);
+        return new PlannedWay(CaptureMode.LibvirtDump, obstacle, failure, pause, size) { Room = obstacle is null ? room : null };
     }
 
     public static GuestException NoSnapshot(PortableSession session) => new(
@@ -59,19 +60,23 @@ internal static class PortablePlan
             _ when ways[1].Obstacle is null => (CaptureMode.LibvirtPeek, $"{session.Reason}; {ways[0].Obstacle}"),
             _ => (null, $"dump: {ways[0].Obstacle}; peek: {ways[1].Obstacle}"),
         };
-        return new CapturePlan(session.Target.ToString(), mode, reason, ways, Facts(session));
+        var facts = Facts(session);
+        if (ways.Find(way => way.Mode == mode)?.Room?.Describe(snapshot: false) is { } spilled)
+            facts.Add(spilled);
+        return new CapturePlan(session.Target.ToString(), mode, reason, ways, facts);
     }
 
     private static PlannedWay Dump(PortableSession session)
     {
         var size = session.Description.TotalMemory;
-        var pause = ExpectedDump(size);
-        var (obstacle, failure) = Obstacle(size, pause, session.Options);
+        var room = CopyRoom.FindWhole(size, SnapshotStore.OthersOnDisk, session.Options, out var none);
+        var pause = ExpectedDump(size) + (room?.Writing ?? default);
+        var (obstacle, failure) = none ?? TooLong(pause, session.Options);
         if (!session.SharesFiles)
             (obstacle, failure) = ("the daemon is on another host and can't write to a pipe of ours", GuestFailure.Remote);
         else if (session.IsQemu && !Dumps(session))
             (obstacle, failure) = ($"--means {session.Options.Means.ToString().ToLowerInvariant()} leaves it out", GuestFailure.Remote);
-        return new PlannedWay(CaptureMode.LibvirtDump, obstacle, failure, session.Running ? pause : TimeSpan.Zero, size);
+        return new PlannedWay(CaptureMode.LibvirtDump, obstacle, failure, session.Running ? pause : TimeSpan.Zero, size) { Room = obstacle is null ? room : null };
     }
 
     private static PlannedWay Peek(PortableSession session, CancellationToken ct)
@@ -81,9 +86,12 @@ internal static class PortablePlan
             return new PlannedWay(CaptureMode.LibvirtPeek, OnlyQemu(session), GuestFailure.NotQemu, null, size);
         try
         {
-            var pause = ExpectedPeek(session, size, ct);
-            var (obstacle, failure) = Obstacle(size, pause, session.Options);
-            return new PlannedWay(CaptureMode.LibvirtPeek, obstacle, failure, session.Running ? pause : TimeSpan.Zero, size);
+            // A guest that stands still is peeked at in place: nothing is copied.
+            (string, GuestFailure)? none = null;
+            var room = session.Running ? CopyRoom.FindWhole(size, 0, session.Options, out none) : null;
+            var pause = ExpectedPeek(session, size, ct) + (room?.Writing ?? default);
+            var (obstacle, failure) = none ?? TooLong(pause, session.Options);
+            return new PlannedWay(CaptureMode.LibvirtPeek, obstacle, failure, session.Running ? pause : TimeSpan.Zero, size) { Room = obstacle is null ? room : null };
         }
         catch (GuestException e)
         {
@@ -107,10 +115,8 @@ internal static class PortablePlan
 
     private static string OnlyQemu(PortableSession session) => $"libvirt's {session.Monitor.Driver} driver is not QEMU's, and only QEMU's memory can be peeked at";
 
-    private static (string?, GuestFailure?) Obstacle(ulong need, TimeSpan pause, CaptureOptions options)
+    private static (string?, GuestFailure?) TooLong(TimeSpan pause, CaptureOptions options)
     {
-        if (HostMemory.Available() is { } available && available < need + CopyRoom.Reserve)
-            return ($"it needs {need >> 20} MiB of free host memory and {CopyRoom.Reserve >> 20} MiB more, and there are {available >> 20} MiB", GuestFailure.NoMemory);
         if (options.MaxPause is { } most && pause > most)
         {
             return (string.Create(CultureInfo.InvariantCulture,
@@ -129,7 +135,7 @@ internal static class PortablePlan
         ];
         if (!session.Running)
             facts.Add($"the guest already stands still ({session.State.ToString().ToLowerInvariant()}) and is left so");
-        if (HostMemory.Available() is { } available)
+        if ((session.Options.AvailableMemory ?? HostMemory.Available()) is { } available)
             facts.Add($"{available >> 20} MiB of host memory are free");
         facts.Add(!session.IsQemu ? "its core is read if it is of a format that is known"
             : Dumps(session) ? "libvirt's dump brings the registers; nothing marks the domain as tainted"
