@@ -82,6 +82,9 @@ internal static unsafe partial class LinuxNative
         public int Flags;
     }
 
+    [LibraryImport(Libc, EntryPoint = "usleep")]
+    public static partial int SleepMicroseconds(uint microseconds);
+
     [LibraryImport(Libc, EntryPoint = "process_vm_readv", SetLastError = true)]
     public static partial nint ProcessReadVectors(int pid, IoVector* local, nuint localCount, IoVector* remote, nuint remoteCount, nuint flags);
 

@@ -15,6 +15,13 @@ internal sealed unsafe class SnapshotStream : Stream
     /// <summary>A pipe of 1 MiB, the most that an unprivileged process may have: fewer switches between QEMU and us.</summary>
     private const int PipeBytes = 1 << 20;
 
+    /// <summary>
+    /// QEMU writes page by page, and each would wake us: two switches of a processor for 4 KiB, taken from the guest. After less than <see cref="Batch"/> bytes the pipe is given this long to
+    /// fill; it holds more than QEMU writes meanwhile, so nothing waits for us.
+    /// </summary>
+    private const uint NapMicroseconds = 200;
+
+    private const int Batch = 128 << 10;
     private const int PollMilliseconds = 100;
     private static readonly TimeSpan s_end = TimeSpan.FromSeconds(30);
 
@@ -23,6 +30,7 @@ internal sealed unsafe class SnapshotStream : Stream
     private readonly Descriptor _reading;
     private readonly CancellationToken _cancellation;
     private long _heard = Environment.TickCount64;
+    private int _last;
     private bool _stuck;
     private bool _ended;
     private bool _closed;
@@ -220,6 +228,8 @@ internal sealed unsafe class SnapshotStream : Stream
             _ended = true;
             return 0;
         }
+        if (_last < Batch)
+            _ = LinuxNative.SleepMicroseconds(NapMicroseconds);
         fixed (byte* start = buffer)
         {
             var got = LinuxNative.Read(_reading.Number, start, (nuint)buffer.Length);
@@ -227,7 +237,7 @@ internal sealed unsafe class SnapshotStream : Stream
             {
                 _heard = Environment.TickCount64;
                 BytesRead += got;
-                return (int)got;
+                return _last = (int)got;
             }
             if (got < 0 && Marshal.GetLastPInvokeError() is LinuxNative.EINTR or LinuxNative.EAGAIN)
                 return -1;
