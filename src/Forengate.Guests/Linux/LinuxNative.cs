@@ -47,6 +47,9 @@ internal static unsafe partial class LinuxNative
     /// <summary>Linux 5.14: allocates the pages at once, as if written.</summary>
     public const int MADV_POPULATE_WRITE = 23;
 
+    /// <summary>Linux 6.1: puts small pages together to a large one, now.</summary>
+    public const int MADV_COLLAPSE = 25;
+
     public const short POLLIN = 1;
     public const short POLLHUP = 0x10;
 
@@ -207,6 +210,9 @@ internal static unsafe partial class LinuxNative
     [LibraryImport(Libc, EntryPoint = "syscall", SetLastError = true)]
     private static partial nint SystemCall(nint number, nint first, nint second, nint third);
 
+    [LibraryImport(Libc, EntryPoint = "syscall", SetLastError = true)]
+    private static partial nint SystemCall(nint number, nint first, nint second, nint third, nint fourth, nint fifth);
+
     [LibraryImport(Libc, EntryPoint = "ioctl", SetLastError = true)]
     public static partial int Control(int descriptor, nuint request, void* argument);
 
@@ -225,6 +231,13 @@ internal static unsafe partial class LinuxNative
     {
         const int PidfdGetFd = 438;
         return (int)SystemCall(PidfdGetFd, pidDescriptor, number, 0);
+    }
+
+    /// <summary>Advice about another process's memory (process_madvise, Linux 5.10; needs CAP_SYS_NICE and the right to read it); bytes advised, -1 on failure.</summary>
+    public static nint AdviseProcess(int pidDescriptor, IoVector part, int advice)
+    {
+        const int ProcessAdvise = 440;
+        return SystemCall(ProcessAdvise, pidDescriptor, (nint)(&part), 1, advice, 0);
     }
 
     /// <summary>True when a process behind a pidfd has ended.</summary>

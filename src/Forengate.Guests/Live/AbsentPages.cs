@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Forengate.Memory;
 
 namespace Forengate.Guests;
@@ -7,56 +6,26 @@ namespace Forengate.Guests;
 /// Tells which pages of a guest's anonymous memory the host has never given, or has taken back: they hold zeros, and reading them would cost as much as copying and leave a trace in the
 /// host's page tables. By the PAGEMAP_SCAN call of Linux 6.7 (admin-guide/mm/pagemap), which is quick; without it nothing is skipped.
 /// </summary>
-internal sealed unsafe class AbsentPages : IDisposable
+internal sealed class AbsentPages : IDisposable
 {
     /// <summary>Stretches asked for at once.</summary>
     private const int Most = 256;
 
-    // _IOWR('f', 16, struct pm_scan_arg), and the categories of include/uapi/linux/fs.h.
-    private const uint Scan = 0xC060_6610;
-    private const ulong IsPresent = 1 << 3;
-    private const ulong IsSwapped = 1 << 4;
-
-    private readonly Descriptor _pagemap;
+    private readonly PageScan _scan;
     private readonly List<HostRange> _anonymous = [];
     private int _unable;
 
-    [StructLayout(LayoutKind.Sequential)]
-    private struct ScanArguments
-    {
-        public ulong Size;
-        public ulong Flags;
-        public ulong Start;
-        public ulong End;
-        public ulong WalkEnd;
-        public ulong Vector;
-        public ulong VectorLength;
-        public ulong MaxPages;
-        public ulong CategoryInverted;
-        public ulong CategoryMask;
-        public ulong CategoryAnyOfMask;
-        public ulong ReturnMask;
-    }
-
-    [StructLayout(LayoutKind.Sequential)]
-    private struct PageRegion
-    {
-        public ulong Start;
-        public ulong End;
-        public ulong Categories;
-    }
-
     private readonly record struct HostRange(ulong Start, ulong End);
 
-    private AbsentPages(Descriptor pagemap) => _pagemap = pagemap;
+    private AbsentPages(PageScan scan) => _scan = scan;
 
     public static AbsentPages Open(GuestMemoryMap map, QemuProcess process)
     {
-        var absent = new AbsentPages(new Descriptor(LinuxNative.Open($"/proc/{process.Id}/pagemap", LinuxNative.O_RDONLY | LinuxNative.O_CLOEXEC)));
+        var absent = new AbsentPages(PageScan.Of(process.Id));
         try
         {
             // Of a guest whose memory still arrives from elsewhere (postcopy), what is absent is no zeros.
-            if (absent._pagemap.IsInvalid || HasFaultsOfItsOwn(process.Id))
+            if (!absent._scan.IsUsable || HasFaultsOfItsOwn(process.Id))
                 return absent;
             foreach (var mapping in process.ReadMappings())
             {
@@ -82,34 +51,24 @@ internal sealed unsafe class AbsentPages : IDisposable
     {
         if (Volatile.Read(ref _unable) != 0 || (hostAddress & Page.OffsetMask) != 0 || !IsAnonymous(hostAddress, length))
             return false;
-        var regions = stackalloc PageRegion[Most];
+        Span<PageStretch> found = stackalloc PageStretch[Most];
         var end = hostAddress + length;
         for (var at = hostAddress; at < end;)
         {
-            var arguments = new ScanArguments
-            {
-                Size = (ulong)sizeof(ScanArguments),
-                Start = at,
-                End = (end + Page.OffsetMask) & ~Page.OffsetMask,
-                Vector = (ulong)regions,
-                VectorLength = Most,
-                CategoryAnyOfMask = IsPresent | IsSwapped,
-                ReturnMask = IsPresent | IsSwapped,
-            };
-            var count = LinuxNative.Control(_pagemap.Number, Scan, &arguments);
-            if (count < 0 || arguments.WalkEnd <= at)
+            var from = at;
+            var count = _scan.Next(ref at, end, PageScan.IsPresent | PageScan.IsSwapped, found);
+            if (count < 0)
             {
                 Volatile.Write(ref _unable, 1);
                 // The rest as if it were all there.
-                _ = work(at, end - at);
+                _ = work(from, end - from);
                 return true;
             }
             for (var i = 0; i < count; i++)
             {
-                if (!work(regions[i].Start, Math.Min(regions[i].End, end) - regions[i].Start))
+                if (!work(found[i].Start, Math.Min(found[i].End, end) - found[i].Start))
                     return true;
             }
-            at = arguments.WalkEnd;
         }
         return true;
     }
@@ -124,5 +83,5 @@ internal sealed unsafe class AbsentPages : IDisposable
         return false;
     }
 
-    public void Dispose() => _pagemap.Dispose();
+    public void Dispose() => _scan.Dispose();
 }

@@ -17,6 +17,9 @@ internal sealed class QemuProcess : IDisposable
 
     public int Id { get; }
 
+    /// <summary>The process itself (pidfd), whoever has its number later.</summary>
+    public Descriptor Identity => _identity;
+
     public bool HasEnded => LinuxNative.HasEnded(_identity.Number);
 
     /// <summary>The process behind a QMP socket.</summary>

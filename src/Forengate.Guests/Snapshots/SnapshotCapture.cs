@@ -32,6 +32,7 @@ internal static class SnapshotCapture
         var (reading, writing) = SnapshotStream.MakePipe();
         WatchdogLease watchdog;
         MigrationSettings settings;
+        var large = LargePages.Of(session.Map, session.Process);
         try
         {
             settings = MigrationSettings.Read(session.Monitor);
@@ -63,13 +64,13 @@ internal static class SnapshotCapture
                 throw;
             }
             using (stream)
-                return Read(target, session, stream, store, watchdog, options, progress, ct);
+                return Read(target, session, stream, store, watchdog, large, options, progress, ct);
         }
     }
 
     private static View? Read(
-        GuestTarget target, GuestSession session, SnapshotStream stream, SnapshotStore store, WatchdogLease watchdog, CaptureOptions options, IProgress<CaptureProgress>? progress,
-        CancellationToken ct)
+        GuestTarget target, GuestSession session, SnapshotStream stream, SnapshotStore store, WatchdogLease watchdog, LargePages large, CaptureOptions options,
+        IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
         var taken = DateTimeOffset.UtcNow;
         View view;
@@ -98,6 +99,8 @@ internal static class SnapshotCapture
             throw;
         }
         End(target, session, stream, watchdog, options);
+        if (large.PutTogether(session.Map, session.Process, ct) is { } said)
+            session.Remarks.Add(said);
         if (!holds)
         {
             view.Dispose();

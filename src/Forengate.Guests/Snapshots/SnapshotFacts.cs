@@ -29,8 +29,8 @@ internal static class SnapshotFacts
     private const double FixedMilliseconds = 5;
 
     // Measured with QEMU 7.2 (docs/capture.md), rounded up.
-    private const double AnonymousMillisecondsPerGiB = 4;
-    private const double SharedMillisecondsPerGiB = 13;
+    private const double LargePageMillisecondsPerGiB = 4;
+    private const double SmallPageMillisecondsPerGiB = 16;
 
     /// <summary>Why QEMU can't make a background snapshot of this guest, and what would allow it; null when nothing speaks against it.</summary>
     public static string? Obstacle(GuestSession session, CancellationToken ct)
@@ -50,8 +50,10 @@ internal static class SnapshotFacts
     /// <summary>How long the guest is expected to stand still: a bound from measurements, not a promise.</summary>
     public static TimeSpan ExpectedPause(GuestSession session)
     {
-        var perGiB = Backends(session).All(backend => backend == RamBackend.Anonymous) ? AnonymousMillisecondsPerGiB : SharedMillisecondsPerGiB;
-        return TimeSpan.FromMilliseconds(FixedMilliseconds + (perGiB * session.Map.Size / (1UL << 30)));
+        // Protecting is by page; of a shared backend, each is small to the one that maps it.
+        var large = Math.Min(LargePages.Of(session.Map, session.Process).Bytes, session.Map.Size);
+        return TimeSpan.FromMilliseconds(
+            FixedMilliseconds + (((LargePageMillisecondsPerGiB * large) + (SmallPageMillisecondsPerGiB * (session.Map.Size - large))) / (1UL << 30)));
     }
 
     public static Version? QemuVersion(IGuestMonitor monitor, CancellationToken ct) => monitor.TryQmp("query-version", null, ct) is { } answer ? VersionIn(answer) : null;

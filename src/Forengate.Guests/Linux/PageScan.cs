@@ -1,0 +1,76 @@
+using System.Runtime.InteropServices;
+
+namespace Forengate.Guests;
+
+/// <summary>Pages of a process's address space that are alike: struct page_region of include/uapi/linux/fs.h.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal readonly record struct PageStretch(ulong Start, ulong End, ulong Categories);
+
+/// <summary>Asks the kernel for the pages of another process that are of a kind: the PAGEMAP_SCAN call of Linux 6.7 (admin-guide/mm/pagemap).</summary>
+internal sealed unsafe class PageScan : IDisposable
+{
+    // _IOWR('f', 16, struct pm_scan_arg), and the categories of include/uapi/linux/fs.h.
+    private const uint Scan = 0xC060_6610;
+    public const ulong IsPresent = 1 << 3;
+    public const ulong IsSwapped = 1 << 4;
+
+    /// <summary>Part of a large page that is mapped as one, or of hugetlbfs.</summary>
+    public const ulong IsHuge = 1 << 6;
+
+    private readonly Descriptor _pagemap;
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct Arguments
+    {
+        public ulong Size;
+        public ulong Flags;
+        public ulong Start;
+        public ulong End;
+        public ulong WalkEnd;
+        public ulong Vector;
+        public ulong VectorLength;
+        public ulong MaxPages;
+        public ulong CategoryInverted;
+        public ulong CategoryMask;
+        public ulong CategoryAnyOfMask;
+        public ulong ReturnMask;
+    }
+
+    private PageScan(Descriptor pagemap) => _pagemap = pagemap;
+
+    public static PageScan Of(int process) => new(new Descriptor(LinuxNative.Open($"/proc/{process}/pagemap", LinuxNative.O_RDONLY | LinuxNative.O_CLOEXEC)));
+
+    /// <summary>False where the process may not be looked at.</summary>
+    public bool IsUsable => !_pagemap.IsInvalid;
+
+    /// <summary>The next stretches of pages of some kinds.</summary>
+    /// <param name="at">A page's address, where to begin; afterwards where to go on.</param>
+    /// <param name="end">Where to stop.</param>
+    /// <param name="kinds">Categories, of which a page has one at least.</param>
+    /// <param name="found">Gets them.</param>
+    /// <returns>How many there are; -1 where the kernel does not know the call, or refuses it.</returns>
+    public int Next(ref ulong at, ulong end, ulong kinds, Span<PageStretch> found)
+    {
+        const ulong PageMask = 4095;
+        fixed (PageStretch* first = found)
+        {
+            var arguments = new Arguments
+            {
+                Size = (ulong)sizeof(Arguments),
+                Start = at,
+                End = (end + PageMask) & ~PageMask,
+                Vector = (ulong)first,
+                VectorLength = (ulong)found.Length,
+                CategoryAnyOfMask = kinds,
+                ReturnMask = kinds,
+            };
+            var count = LinuxNative.Control(_pagemap.Number, Scan, &arguments);
+            if (count < 0 || arguments.WalkEnd <= at)
+                return -1;
+            at = arguments.WalkEnd;
+            return count;
+        }
+    }
+
+    public void Dispose() => _pagemap.Dispose();
+}
