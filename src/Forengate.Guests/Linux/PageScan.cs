@@ -14,6 +14,9 @@ internal sealed unsafe class PageScan : IDisposable
     public const ulong IsPresent = 1 << 3;
     public const ulong IsSwapped = 1 << 4;
 
+    /// <summary>The page of zeros that all share: what was read and never written.</summary>
+    public const ulong IsZeroPage = 1 << 5;
+
     /// <summary>Part of a large page that is mapped as one, or of hugetlbfs.</summary>
     public const ulong IsHuge = 1 << 6;
 
@@ -48,8 +51,9 @@ internal sealed unsafe class PageScan : IDisposable
     /// <param name="end">Where to stop.</param>
     /// <param name="kinds">Categories, of which a page has one at least.</param>
     /// <param name="found">Gets them.</param>
+    /// <param name="without">Categories of which a page must have none.</param>
     /// <returns>How many there are; -1 where the kernel does not know the call, or refuses it.</returns>
-    public int Next(ref ulong at, ulong end, ulong kinds, Span<PageStretch> found)
+    public int Next(ref ulong at, ulong end, ulong kinds, Span<PageStretch> found, ulong without = 0)
     {
         const ulong PageMask = 4095;
         fixed (PageStretch* first = found)
@@ -61,6 +65,8 @@ internal sealed unsafe class PageScan : IDisposable
                 End = (end + PageMask) & ~PageMask,
                 Vector = (ulong)first,
                 VectorLength = (ulong)found.Length,
+                CategoryInverted = without,
+                CategoryMask = without,
                 CategoryAnyOfMask = kinds,
                 ReturnMask = kinds,
             };

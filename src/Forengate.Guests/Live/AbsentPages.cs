@@ -3,8 +3,9 @@ using Forengate.Memory;
 namespace Forengate.Guests;
 
 /// <summary>
-/// Tells which pages of a guest's anonymous memory the host has never given, or has taken back: they hold zeros, and reading them would cost as much as copying and leave a trace in the
-/// host's page tables. By the PAGEMAP_SCAN call of Linux 6.7 (admin-guide/mm/pagemap), which is quick; without it nothing is skipped.
+/// Tells which pages of a guest's anonymous memory the host has never given, or has taken back, or given as the one page of zeros that all share (a snapshot leaves such): they hold zeros,
+/// and reading them would cost as much as copying and leave a trace in the host's page tables. By the PAGEMAP_SCAN call of Linux 6.7 (admin-guide/mm/pagemap), which is quick; without
+/// it nothing is skipped.
 /// </summary>
 internal sealed class AbsentPages : IDisposable
 {
@@ -56,7 +57,7 @@ internal sealed class AbsentPages : IDisposable
         for (var at = hostAddress; at < end;)
         {
             var from = at;
-            var count = _scan.Next(ref at, end, PageScan.IsPresent | PageScan.IsSwapped, found);
+            var count = _scan.Next(ref at, end, PageScan.IsPresent | PageScan.IsSwapped, found, without: PageScan.IsZeroPage);
             if (count < 0)
             {
                 Volatile.Write(ref _unable, 1);
