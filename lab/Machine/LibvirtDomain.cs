@@ -16,7 +16,7 @@ public static class LibvirtDomain
         var uri = options.LibvirtUri!;
         File.WriteAllText(paths.DomainXml, Describe(saved, options, paths).ToString());
         List<string> create = ["create", paths.DomainXml, .. options.Paused ? ["--paused"] : Array.Empty<string>()];
-        Virsh(uri, create);
+        Virsh(uri, create, options.StartBound(saved.Plan.MemorySize));
         for (var deadline = DateTime.UtcNow + TimeSpan.FromSeconds(5); DateTime.UtcNow < deadline; Thread.Sleep(5))
         {
             if (FindByMonitor(paths.Monitors[0]) is { } pid)
@@ -40,9 +40,9 @@ public static class LibvirtDomain
     }
 
     /// <exception cref="MachineException">virsh failed, with its reason.</exception>
-    public static string Virsh(string uri, IEnumerable<string> arguments)
+    public static string Virsh(string uri, IEnumerable<string> arguments, TimeSpan? patience = null)
     {
-        var outcome = Launcher.Run("virsh", ["-q", "-c", uri, .. arguments], Patience, new Dictionary<string, string> { ["LC_ALL"] = "C" });
+        var outcome = Launcher.Run("virsh", ["-q", "-c", uri, .. arguments], patience ?? Patience, new Dictionary<string, string> { ["LC_ALL"] = "C" });
         if (outcome.ExitCode != 0)
             throw new MachineException($"virsh {arguments.First()}: {outcome.Error.Trim().ReplaceLineEndings(" ")}");
         return outcome.Output;
