@@ -108,8 +108,10 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
         }
         foreach (var gone in before)
         {
-            Tell(_domains[gone], GuestAlarmKind.Gone, null, "the guest ended while libvirt could not be reached", GuestStanding.Ends);
+            // The list first: who hears of the end asks it.
+            var domain = _domains[gone];
             Leave(gone);
+            Tell(domain, GuestAlarmKind.Gone, null, "the guest ended while libvirt could not be reached", GuestStanding.Ends);
         }
         foreach (var name in missing)
             _queue.Remark($"libvirt:{name}: there is no such guest at {_uri} yet; it is guarded as soon as it starts");
@@ -401,8 +403,8 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
         string[] reasons = ["was shut down", "was ended from outside", "ended by a crash", "was migrated to another host", "was saved", "ended because QEMU failed", "was replaced by a snapshot"];
         var reason = detail >= 0 && detail < reasons.Length ? reasons[detail] : "has ended";
         var crashed = domain.HasCrashed || detail is LibvirtEventNative.StoppedCrashed or LibvirtEventNative.StoppedFailed;
-        Tell(domain, crashed ? GuestAlarmKind.Gone : GuestAlarmKind.Stopped, null, $"the guest {reason}", GuestStanding.Ends);
         Leave(domain.Uuid);
+        Tell(domain, crashed ? GuestAlarmKind.Gone : GuestAlarmKind.Stopped, null, $"the guest {reason}", GuestStanding.Ends);
     }
 
     /// <summary>Guests whose other guard has ended are looked at anew, and held.</summary>
