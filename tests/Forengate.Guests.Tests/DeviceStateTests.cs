@@ -144,10 +144,7 @@ public sealed class DeviceStateTests(TestLibvirt libvirt) : IClassFixture<TestLi
         Assert.DoesNotContain(view.Origin.Remarks, remark => remark.Contains(DeviceStateFile.Missing, StringComparison.Ordinal));
         Assert.Equal("running", libvirt.State(Name));
         Assert.Contains("\"return\":[]", libvirt.Virsh("qemu-monitor-command", Name, "{\"execute\":\"query-fdsets\"}"), StringComparison.Ordinal);
-        var saved = Path.Combine(libvirt.Folder, "data", "devices-saved");
-        libvirt.Virsh("save", Name, saved);
-        libvirt.Virsh("restore", saved);
-        Assert.Equal("running", libvirt.State(Name));
+        libvirt.AssertSavesAndRestores(Name);
         using var again = LiveCapture.Take(target, libvirt.Options(CaptureMode.StopAndCopy), null, Ct);
         Assert.Equal(0, StampCheck.Disagreeing(again.Memory));
         AssertComplete(again);

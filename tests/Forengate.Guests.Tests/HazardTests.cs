@@ -163,10 +163,7 @@ public sealed class HazardTests(SnapshotLibvirt libvirt) : IClassFixture<Snapsho
         Assert.Equal("running", libvirt.State(name));
         Assert.Contains("\"max-bandwidth\":134217728", libvirt.Virsh("qemu-monitor-command", name, "{\"execute\":\"query-migrate-parameters\"}"), StringComparison.Ordinal);
         Assert.Contains("{\"state\":false,\"capability\":\"background-snapshot\"}", libvirt.Virsh("qemu-monitor-command", name, "{\"execute\":\"query-migrate-capabilities\"}"), StringComparison.Ordinal);
-        var saved = Path.Combine(libvirt.Folder, "data", name);
-        libvirt.Virsh("save", name, saved);
-        libvirt.Virsh("restore", saved);
-        Assert.Equal("running", libvirt.State(name));
+        libvirt.AssertSavesAndRestores(name);
         using var again = LiveCapture.Take(target, libvirt.Options(CaptureMode.Auto), null, Ct);
         Assert.Equal(0, StampCheck.Disagreeing(again.Memory));
     }

@@ -44,10 +44,7 @@ public sealed class HealingTests(SnapshotLibvirt libvirt) : IClassFixture<Snapsh
         KillAndCancel(target, libvirt.Uri, () => Status(Ask("query-migrate")), () => Ask("migrate_cancel"), static () => { });
         Assert.Equal("completed", Status(Ask("query-migrate")));
         Assert.Equal("running", libvirt.State(Name));
-        var saved = Path.Combine(libvirt.Folder, "data", Name);
-        libvirt.Virsh("save", Name, saved);
-        libvirt.Virsh("restore", saved);
-        Assert.Equal("running", libvirt.State(Name));
+        libvirt.AssertSavesAndRestores(Name);
         using var view = LiveCapture.Take(target, libvirt.Options(CaptureMode.Snapshot), null, Ct);
         Assert.Equal(0, StampCheck.Disagreeing(view.Memory));
     }

@@ -234,10 +234,7 @@ public sealed class NewerQemuTests(NewerLibvirt libvirt) : IClassFixture<NewerLi
         }
         Assert.Equal("running", libvirt.State(Name));
         Assert.Empty(GuestRepair.Run(target, new RepairOptions { ConnectUri = libvirt.Uri }, Ct).Found);
-        var saved = Path.Combine(libvirt.Folder, "data", "newer-saved");
-        libvirt.Virsh("save", Name, saved);
-        libvirt.Virsh("restore", saved);
-        Assert.Equal("running", libvirt.State(Name));
+        libvirt.AssertSavesAndRestores(Name);
         libvirt.Stop(target);
     }
 

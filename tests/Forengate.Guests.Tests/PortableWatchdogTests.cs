@@ -35,9 +35,7 @@ public sealed class PortableWatchdogTests(PortableLibvirt libvirt) : IClassFixtu
             TestQemu.WaitFor(() => libvirt.State(target.Name) == "running", "the guest to run again");
             libvirt.AssertRuns(target);
         }
-        var saved = Path.Combine(libvirt.Folder, "data", target.Name);
-        libvirt.Virsh("save", target.Name, saved);
-        libvirt.Virsh("restore", saved);
+        libvirt.AssertSavesAndRestores(target.Name);
         libvirt.AssertRuns(target);
         libvirt.Stop(target);
     }

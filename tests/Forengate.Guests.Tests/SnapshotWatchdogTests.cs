@@ -77,10 +77,7 @@ public sealed class SnapshotWatchdogTests(SnapshotLibvirt libvirt) : IClassFixtu
         victim.WaitForExit();
         TestQemu.WaitFor(() => watchdogs.TrueForAll(id => !WatchdogTests.IsAlive(id)), "the watchdog to end");
         Assert.Equal("running", libvirt.State("forengate-killed"));
-        var saved = Path.Combine(libvirt.Folder, "data", "saved");
-        libvirt.Virsh("save", "forengate-killed", saved);
-        libvirt.Virsh("restore", saved);
-        Assert.Equal("running", libvirt.State("forengate-killed"));
+        libvirt.AssertSavesAndRestores("forengate-killed");
         using var view = LiveCapture.Take(target, libvirt.Options(CaptureMode.Snapshot), null, CancellationToken.None);
         Assert.Equal(0, StampCheck.Disagreeing(view.Memory));
         Assert.Contains(view.Origin.Remarks, r => r.Contains("tainted", StringComparison.Ordinal));

@@ -200,6 +200,15 @@ public class TestLibvirt : IDisposable
 
     public string State(string name) => Virsh("domstate", name).Trim();
 
+    /// <summary>A guest that was left in order can be saved, and comes back.</summary>
+    public void AssertSavesAndRestores(string name)
+    {
+        var saved = Path.Combine(Folder, "data", name + "-saved");
+        Virsh("save", name, saved);
+        Virsh("restore", saved);
+        Assert.Equal("running", State(name));
+    }
+
     public string Virsh(params string[] arguments) => TryVirsh(out var output, arguments) ? output : throw new InvalidOperationException($"virsh {string.Join(' ', arguments)}: {output}");
 
     private bool TryVirsh(out string output, params string[] arguments)

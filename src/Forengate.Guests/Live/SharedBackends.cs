@@ -70,7 +70,7 @@ internal sealed unsafe class SharedBackends : IDisposable
     {
         if (OpenFile(id, mapping) is not { } file)
             return null;
-        if (FileSystemOf(file) is not (null or HugetlbMagic) && LinuxNative.Seek(file.Number, 0, SeekEnd) is > 0 and var size && mapping.Offset < (ulong)size)
+        if (FileSystemKind.Of(file) is not (null or FileSystemKind.Hugetlb) && LinuxNative.Seek(file.Number, 0, SeekEnd) is > 0 and var size && mapping.Offset < (ulong)size)
         {
             var length = Math.Min(mapping.End - mapping.Start, (ulong)size - mapping.Offset);
             return new Backend(mapping.Start, length, mapping.Offset, file, (ulong)size, MappedRegion.SharedFile(file, mapping.Offset, length), HoldOf(file));
@@ -79,21 +79,11 @@ internal sealed unsafe class SharedBackends : IDisposable
         return null;
     }
 
-    /// <summary>linux/magic.h: huge pages.</summary>
-    internal const long HugetlbMagic = 0x958458f6;
-
-    /// <summary>The kernel's number (statfs(2), f_type) for the file system of a mapped file; null where the file can't be opened.</summary>
+    /// <summary>What a mapped file lies in (<see cref="FileSystemKind"/>); null where it can't be opened.</summary>
     public static long? FileSystemOf(int id, in ProcessMapping mapping)
     {
         using var file = OpenFile(id, mapping);
-        return file is null ? null : FileSystemOf(file);
-    }
-
-    private static long? FileSystemOf(Descriptor file)
-    {
-        // struct statfs: f_type first; 120 bytes on x86-64.
-        var fileSystem = stackalloc long[32];
-        return LinuxNative.FileSystem(file.Number, fileSystem) == 0 ? fileSystem[0] : null;
+        return file is null ? null : FileSystemKind.Of(file);
     }
 
     /// <summary>The file as QEMU has it, never by its name: in a container a name means another file, or none.</summary>
@@ -147,10 +137,9 @@ internal sealed unsafe class SharedBackends : IDisposable
 
     private static Hold HoldOf(Descriptor file)
     {
-        const long TmpfsMagic = 0x0102_1994;
         const int GetSeals = 1034;
         const int SealShrink = 2;
-        if (FileSystemOf(file) != TmpfsMagic || HostMemory.HasBroken())
+        if (FileSystemKind.Of(file) != FileSystemKind.Tmpfs || HostMemory.HasBroken())
             return Hold.None;
         // memfd is tmpfs too, and QEMU seals it unless told not to (seal=off). An error is a negative number.
         var seals = LinuxNative.FileControl(file.Number, GetSeals, 0);

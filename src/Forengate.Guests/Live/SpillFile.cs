@@ -18,11 +18,6 @@ internal sealed unsafe class SpillFile : IDisposable
     private const ulong Trial = 64 << 20;
     private static readonly TimeSpan s_trial = TimeSpan.FromSeconds(1);
 
-    // statfs(2): file systems whose files are memory.
-    private const uint TmpfsMagic = 0x0102_1994;
-    private const uint RamfsMagic = 0x8584_58F6;
-    private const uint HugetlbfsMagic = 0x9584_58F6;
-
     private readonly Descriptor _file;
 
     private SpillFile(Descriptor file, string folder, ulong length)
@@ -106,7 +101,7 @@ internal sealed unsafe class SpillFile : IDisposable
         // struct statfs: f_type, f_bsize, f_blocks, f_bfree, f_bavail, f_files, f_ffree, f_fsid.
         free = (ulong)status[1] * (ulong)status[4];
         fileSystem = status[7];
-        return (uint)status[0] is TmpfsMagic or RamfsMagic or HugetlbfsMagic ? $"{folder} lies in the host's memory itself" : null;
+        return status[0] is FileSystemKind.Tmpfs or FileSystemKind.Ramfs or FileSystemKind.Hugetlb ? $"{folder} lies in the host's memory itself" : null;
     }
 
     public static ulong RoundUp(ulong length) => (length + Block - 1) / Block * Block;

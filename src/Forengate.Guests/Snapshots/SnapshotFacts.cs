@@ -106,11 +106,10 @@ internal static class SnapshotFacts
     /// <summary>By the file system of the file itself, which in a container may be anywhere; by its name where it can't be opened.</summary>
     internal static RamBackend BackendOf(int pid, in ProcessMapping mapping)
     {
-        const long TmpfsMagic = 0x01021994; // linux/magic.h
         return mapping.Inode == 0 ? RamBackend.Anonymous : SharedBackends.FileSystemOf(pid, mapping) switch
         {
-            TmpfsMagic => RamBackend.SharedMemory,
-            SharedBackends.HugetlbMagic => RamBackend.HugePages,
+            FileSystemKind.Tmpfs => RamBackend.SharedMemory,
+            FileSystemKind.Hugetlb => RamBackend.HugePages,
             null => BackendOf(mapping),
             _ => RamBackend.File,
         };

@@ -43,7 +43,7 @@ internal sealed class Starvation(int process, long milliseconds)
         {
             foreach (var task in Directory.EnumerateDirectories($"/proc/{process}/task"))
             {
-                switch (StateOf(task))
+                switch (ProcessStat.Read(task)?.State)
                 {
                     case 'R':
                         return Threads.Runnable;
@@ -61,22 +61,6 @@ internal sealed class Starvation(int process, long milliseconds)
             return Threads.Stopped;
         }
         return seen;
-    }
-
-    /// <summary>The state's letter (proc(5), <c>stat</c>): behind the name, which stands in parentheses and may hold some itself.</summary>
-    private static char StateOf(string task)
-    {
-        try
-        {
-            var line = File.ReadAllText(Path.Combine(task, "stat"));
-            var behind = line.LastIndexOf(')') + 2;
-            return behind > 1 && behind < line.Length ? line[behind] : '?';
-        }
-        catch (IOException)
-        {
-            // A thread that has just ended.
-            return '?';
-        }
     }
 
     private enum Threads
