@@ -153,25 +153,4 @@ public sealed class VirtioMemPlugTests
         Assert.Equal([4], Readable(view.Memory, driver));
         Assert.True(qemu.IsRunning);
     }
-
-    /// <summary>The guest gives pages to the host by a balloon: how many is said, and they read as zeros.</summary>
-    [Theory]
-    [InlineData(CaptureMode.Snapshot)]
-    [InlineData(CaptureMode.StopAndCopy)]
-    [InlineData(CaptureMode.Live)]
-    public void A_balloon_is_said(CaptureMode mode)
-    {
-        using var qemu = PlugTests.Start("-device", "virtio-balloon-pci,id=balloon0");
-        using var bus = PlugTests.Bus(qemu);
-        qemu.WaitForStamps();
-        const ulong Given = 0x4000000;
-        bus.Write64(Given + 0x5000, 0x1234);
-        using (var before = Take(qemu, mode))
-            Assert.DoesNotContain(before.Origin.Remarks, remark => remark.Contains("balloon", StringComparison.Ordinal));
-        new VirtioBalloon(bus, DriverPage).Inflate((uint)(Given >> 12), 1024);
-        using var view = Take(qemu, mode);
-        Assert.Contains(view.Origin.Remarks, remark => remark.Contains("a balloon holds 4 MiB of the guest's 96 MiB", StringComparison.Ordinal));
-        Assert.True(view.Memory.TryRead(new PhysicalAddress(Given + 0x5000), out ulong value));
-        Assert.Equal(0UL, value);
-    }
 }

@@ -48,7 +48,7 @@ internal static class CapturePlanner
         using var region = MappedRegion.Anonymous(length);
         if (region is null || !region.Populate(0, length))
             return TimeSpan.Zero;
-        source.PrepareToCopy();
+        source.PrepareToCopy(threads);
         source.Prepare(section, 0, length);
         var started = Stopwatch.GetTimestamp();
         unsafe

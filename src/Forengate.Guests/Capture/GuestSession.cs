@@ -21,6 +21,9 @@ internal sealed class GuestSession : IDisposable
 
     public GuestMemoryMap Map { get; private set; }
 
+    /// <summary>Bytes that a balloon held when the session was opened.</summary>
+    public ulong Ballooned { get; private init; }
+
     /// <summary>As it was when the session was opened.</summary>
     public RunState State { get; }
 
@@ -59,9 +62,9 @@ internal sealed class GuestSession : IDisposable
             Confidential.Refuse(monitor, ct);
             process = monitor is LibvirtMonitor libvirt ? QemuProcess.Of(libvirt, ct) : QemuProcess.Of((QmpMonitor)monitor, ct);
             var map = GuestMemoryMap.Resolve(monitor, process, remarks, ct, plugged);
-            MemoryRemarks.Add(monitor, map, remarks, ct);
+            var ballooned = MemoryRemarks.Add(monitor, map, remarks, ct);
             process.ProveReadable(map.Sections[0].HostAddress);
-            return new GuestSession(monitor, process, map, state, new CpuReader(monitor, ct), remarks);
+            return new GuestSession(monitor, process, map, state, new CpuReader(monitor, ct), remarks) { Ballooned = ballooned };
         }
         catch
         {

@@ -174,8 +174,11 @@ public static class LiveCapture
             ? $"the guest already stood still ({session.State.Status}) and is read in place"
             : "the guest stands still while this view is open and is read in place";
         var origin = Origin(target, session, hold is null ? [] : ["stop"]) with { TakenAt = taken };
-        var memory = new LiveMemory(session.Map, session.Process, standing: true);
-        var end = new SessionEnd(session, memory, hold, standing: true);
+        var live = new LiveMemory(session.Map, session.Process, standing: true);
+        var marks = new List<string>();
+        var memory = session.Ballooned == 0 ? live : GivenBackMemory.Over(live, live.FindGivenBack(), marks);
+        origin = origin with { Remarks = [.. origin.Remarks, .. marks] };
+        var end = new SessionEnd(session, live, hold, standing: true);
         return new View(memory, cpus, new Consistency(ConsistencyLevel.Instant, reason), origin, end, () => end.Complete(origin));
     }
 
@@ -198,17 +201,24 @@ public static class LiveCapture
             var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
             using var hold = Stop(session, watchdog, deadline, ct, options.GoesOnThroughSignals);
             var taken = DateTimeOffset.UtcNow;
+            // Nothing changes while the guest stands still: QEMU answers while the memory is copied.
+            using var copying = BackgroundCopy.Start(copy, source, session.Map, threads, progress, ct);
             if (!session.Map.StillHolds(session.Monitor, ct) || !session.Settle(ct))
             {
+                copying.Dispose();
                 copy.Dispose();
                 return null;
             }
             var cpus = session.Cpus.Read(session.Remarks, ct);
-            var whole = copy.CopyFrom(source, session.Map, threads, progress, ct);
+            var given = session.Ballooned == 0 ? null : source.FindGivenBack();
+            var whole = copying.Wait();
             hold.Release();
             if (!whole || session.Process.HasEnded)
                 throw session.Process.Vanished();
-            var view = new View(UnpluggedMemory.Over(copy, session.Map), cpus, Judge(hold), Finish(Origin(target, session, ["stop", "copy", "cont"]) with { TakenAt = taken }, session, hold, copy.MissingPages));
+            var memory = UnpluggedMemory.Over(copy, session.Map);
+            if (session.Ballooned != 0)
+                memory = GivenBackMemory.Over(memory, given, session.Remarks);
+            var view = new View(memory, cpus, Judge(hold), Finish(Origin(target, session, ["stop", "copy", "cont"]) with { TakenAt = taken }, session, hold, copy.MissingPages));
             session.Dispose();
             return view;
         }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Forengate.Memory;
 
 namespace Forengate.Guests;
 
@@ -19,6 +20,10 @@ internal sealed unsafe class PageScan : IDisposable
 
     /// <summary>Part of a large page that is mapped as one, or of hugetlbfs.</summary>
     public const ulong IsHuge = 1 << 6;
+
+    // An entry of /proc/PID/pagemap (admin-guide/mm/pagemap).
+    public const ulong EntryPresent = 1UL << 63;
+    public const ulong EntrySwapped = 1UL << 62;
 
     private readonly Descriptor _pagemap;
 
@@ -52,8 +57,9 @@ internal sealed unsafe class PageScan : IDisposable
     /// <param name="kinds">Categories, of which a page has one at least.</param>
     /// <param name="found">Gets them.</param>
     /// <param name="without">Categories of which a page must have none.</param>
+    /// <param name="told">Categories that are told besides, and part a stretch from the next.</param>
     /// <returns>How many there are; -1 where the kernel does not know the call, or refuses it.</returns>
-    public int Next(ref ulong at, ulong end, ulong kinds, Span<PageStretch> found, ulong without = 0)
+    public int Next(ref ulong at, ulong end, ulong kinds, Span<PageStretch> found, ulong without = 0, ulong told = 0)
     {
         const ulong PageMask = 4095;
         fixed (PageStretch* first = found)
@@ -68,7 +74,7 @@ internal sealed unsafe class PageScan : IDisposable
                 CategoryInverted = without,
                 CategoryMask = without,
                 CategoryAnyOfMask = kinds,
-                ReturnMask = kinds,
+                ReturnMask = kinds | told,
             };
             var count = LinuxNative.Control(_pagemap.Number, Scan, &arguments);
             if (count < 0 || arguments.WalkEnd <= at)
@@ -76,6 +82,14 @@ internal sealed unsafe class PageScan : IDisposable
             at = arguments.WalkEnd;
             return count;
         }
+    }
+
+    /// <summary>The entries of pages that follow each other. False where they can't be read.</summary>
+    public bool ReadEntries(ulong address, Span<ulong> entries)
+    {
+        var length = entries.Length * sizeof(ulong);
+        fixed (ulong* first = entries)
+            return LinuxNative.ReadAt(_pagemap.Number, (byte*)first, (nuint)length, (long)(address / Page.Size * sizeof(ulong))) == length;
     }
 
     public void Dispose() => _pagemap.Dispose();

@@ -58,7 +58,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
     /// <summary>What can be done before the guest is stopped to have it copied sooner.</summary>
     public static void MakeReady(LiveMemory source, GuestMemoryMap map, int threads, CancellationToken ct)
     {
-        source.PrepareToCopy();
+        source.PrepareToCopy(threads);
         foreach (var section in map.Sections)
             CopyThreads.Run(section.Length, threads, (offset, length) => source.Prepare(section, offset, length), ct);
     }

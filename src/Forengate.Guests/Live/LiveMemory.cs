@@ -13,6 +13,7 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     private readonly QemuProcess _process;
     private readonly SharedBackends _backends;
     private AbsentPages? _absent;
+    private CopyStage? _stage;
     private readonly ulong[] _starts;
     private readonly Descriptor? _memoryFile;
     private readonly PageCache? _cache;
@@ -37,7 +38,13 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     public override bool MayChange => _cache is null;
 
     /// <summary>The guest's memory behind a view's, watched or not; null where the view is of no live guest.</summary>
-    public static LiveMemory? Behind(PhysicalMemory memory) => memory as LiveMemory ?? (memory as WatchedMemory)?.Source as LiveMemory;
+    public static LiveMemory? Behind(PhysicalMemory memory) => memory switch
+    {
+        LiveMemory live => live,
+        WatchedMemory watched => watched.Source as LiveMemory,
+        GivenBackMemory marked => marked.Below as LiveMemory,
+        _ => null,
+    };
 
     /// <summary>Why reads have begun to fail: the guest ended. Null as long as all is well.</summary>
     public GuestException? Failure => Volatile.Read(ref _ended) != 0 ? _process.Vanished() : null;
@@ -88,7 +95,19 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     }
 
     /// <summary>Has what <see cref="CopySection"/> needs made ready, before the guest is stopped.</summary>
-    internal void PrepareToCopy() => _absent ??= AbsentPages.Open(_map, _process);
+    /// <param name="threads">That will copy.</param>
+    internal void PrepareToCopy(int threads)
+    {
+        _absent ??= AbsentPages.Open(_map, _process);
+        _stage ??= new CopyStage(threads);
+    }
+
+    /// <summary>The pages that a guest with an inflated balloon gave back; null where the host does not tell. The guest stands still.</summary>
+    internal IReadOnlyList<PhysicalRange>? FindGivenBack()
+    {
+        _absent ??= AbsentPages.Open(_map, _process);
+        return GivenBackPages.Find(_map, _backends, _absent);
+    }
 
     /// <summary>Makes a stretch of a section ready for <see cref="CopySection"/>.</summary>
     internal void Prepare(in RamSection section, ulong offset, ulong length) => _backends.Prepare(section.HostAddress + offset, length);
@@ -129,10 +148,10 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     {
         var done = 0UL;
         var failed = false;
-        var known = _absent?.ForEachPresent(hostAddress, length, (start, present) =>
+        var known = _absent?.ForEachPresent(hostAddress, length, (start, present, large) =>
         {
             Skip(start - hostAddress);
-            var got = ReadHost(start, target + done, present);
+            var got = large ? ReadStaged(start, target + done, present) : ReadHost(start, target + done, present);
             done += got;
             failed = got < present;
             return !failed;
@@ -149,6 +168,25 @@ public sealed unsafe class LiveMemory : PhysicalMemory
                 new Span<byte>(target + done, (int)(to - done)).Clear();
             done = to;
         }
+    }
+
+    /// <summary>As <see cref="ReadHost"/>, by way of a buffer that stays in the cache.</summary>
+    private ulong ReadStaged(ulong hostAddress, byte* target, ulong length)
+    {
+        if (_stage?.Take() is not { } stage)
+            return ReadHost(hostAddress, target, length);
+        var done = 0UL;
+        while (done < length)
+        {
+            var step = Math.Min(CopyStage.Size, length - done);
+            var got = ReadHost(hostAddress + done, stage.Start, step);
+            WideCopy.Copy(target + done, stage.Start, got);
+            done += got;
+            if (got < step)
+                break;
+        }
+        _stage.GiveBack(stage);
+        return done;
     }
 
     private ulong ReadHost(ulong hostAddress, byte* target, ulong length)
@@ -271,6 +309,7 @@ public sealed unsafe class LiveMemory : PhysicalMemory
         {
             _backends.Dispose();
             _absent?.Dispose();
+            _stage?.Dispose();
             _memoryFile?.Dispose();
         }
         base.Dispose(disposing);

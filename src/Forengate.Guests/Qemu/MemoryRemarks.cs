@@ -3,7 +3,8 @@ namespace Forengate.Guests;
 /// <summary>What is worth telling of memory that grows and shrinks.</summary>
 internal static class MemoryRemarks
 {
-    public static void Add(IGuestMonitor monitor, GuestMemoryMap map, List<string> remarks, CancellationToken ct)
+    /// <returns>Bytes that a balloon holds.</returns>
+    public static ulong Add(IGuestMonitor monitor, GuestMemoryMap map, List<string> remarks, CancellationToken ct)
     {
         foreach (var device in map.Devices.Where(device => device.Unplugged != 0))
             remarks.Add($"virtio-mem {device.Id}: {device.Size >> 20} of {device.Region >> 20} MiB at 0x{device.Address:x} are plugged; the other blocks are no memory of the guest's");
@@ -11,15 +12,14 @@ internal static class MemoryRemarks
         if (monitor.TryQmp("query-balloon", null, ct)?.Integer("actual") is not (> 0 and var actual)
             || monitor.TryQmp("query-memory-size-summary", null, ct) is not { } summary || summary.Integer("base-memory") is not { } given)
         {
-            return;
+            return 0;
         }
         var dimms = (monitor.TryQmp("query-memory-devices", null, ct) ?? default).Items()
             .Sum(device => device.Text("type") == "dimm" && device.TryGetObject("data", out var data) ? data.Integer("size") ?? 0 : 0);
         var held = given + dimms - actual;
-        if (held > 0)
-        {
-            remarks.Add(
-                $"a balloon holds {held >> 20} MiB of the guest's {(held + actual) >> 20} MiB: those pages have no content any more and read as zeros; which they are only the guest knows");
-        }
+        if (held <= 0)
+            return 0;
+        remarks.Add($"a balloon holds {held >> 20} MiB of the guest's {(held + actual) >> 20} MiB: those pages have no content any more");
+        return (ulong)held;
     }
 }

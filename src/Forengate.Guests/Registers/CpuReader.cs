@@ -38,6 +38,10 @@ internal sealed class CpuReader : IDisposable
         _devices = DeviceStateFile.Prepare(_monitor, ct, out var reason);
         if (reason is not null)
             remarks.Add($"{DeviceStateFile.Missing}: {reason}");
+        // Asked once while the guest runs, so that no code is made ready while it stands.
+        _ = HmpRegisters.Parse(_monitor.TryHuman("info registers -a", ct));
+        if (_apicIds.Count > 0)
+            _ = TaskPriority((int)_apicIds.Keys.First(), ct);
     }
 
     /// <summary>All CPUs of the guest, which stands still, in QEMU's order.</summary>

@@ -33,6 +33,7 @@ internal static class SnapshotCapture
         WatchdogLease watchdog;
         MigrationSettings settings;
         var large = LargePages.Of(session.Map, session.Process);
+        var given = GivenBack(session);
         try
         {
             settings = MigrationSettings.Read(session.Monitor);
@@ -64,13 +65,22 @@ internal static class SnapshotCapture
                 throw;
             }
             using (stream)
-                return Read(target, session, stream, store, watchdog, large, options, progress, ct);
+                return Read(target, session, stream, store, watchdog, large, given, options, progress, ct);
         }
     }
 
+    /// <summary>What a balloon holds while the guest still runs: of it that is marked what the snapshot finds to be zeros.</summary>
+    private static IReadOnlyList<PhysicalRange>? GivenBack(GuestSession session)
+    {
+        if (session.Ballooned == 0)
+            return null;
+        using var memory = new LiveMemory(session.Map, session.Process, standing: false);
+        return memory.FindGivenBack();
+    }
+
     private static View? Read(
-        GuestTarget target, GuestSession session, SnapshotStream stream, SnapshotStore store, WatchdogLease watchdog, LargePages large, CaptureOptions options,
-        IProgress<CaptureProgress>? progress, CancellationToken ct)
+        GuestTarget target, GuestSession session, SnapshotStream stream, SnapshotStore store, WatchdogLease watchdog, LargePages large, IReadOnlyList<PhysicalRange>? given,
+        CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
         var taken = DateTimeOffset.UtcNow;
         View view;
@@ -107,6 +117,8 @@ internal static class SnapshotCapture
             return null;
         }
         store.Trim();
+        var memory = session.Ballooned == 0
+            ? view.Memory : GivenBackMemory.Over(view.Memory, given is null ? null : GivenBackPages.StillZero(given, view.Memory), session.Remarks);
         var origin = view.Origin with
         {
             Format = "live guest",
@@ -118,7 +130,7 @@ internal static class SnapshotCapture
             Remarks = [.. session.Remarks, .. session.Monitor.Remarks, .. Remarks(session, stream), .. view.Origin.Remarks],
         };
         var result = new View(
-            view.Memory, view.Cpus,
+            memory, view.Cpus,
             view.Consistency.Level == ConsistencyLevel.Instant ? new Consistency(ConsistencyLevel.Instant, "QEMU's background snapshot: memory and registers of one instant") : view.Consistency,
             origin);
         session.Dispose();
