@@ -1,5 +1,7 @@
 using System.Buffers.Binary;
 using System.Diagnostics;
+using System.Globalization;
+using System.Text.RegularExpressions;
 using Forengate.Memory;
 
 namespace Forengate.Guests.Tests;
@@ -25,9 +27,18 @@ public sealed class CaptureTests
             Assert.Equal(["stop", "copy", "cont"], view.Origin.Actions);
             Assert.Contains(view.Origin.Remarks, r => r.Contains("STOP and RESUME", StringComparison.Ordinal));
             Assert.True(view.Origin.StoodStill > TimeSpan.Zero);
+            AssertCopyingIsSaid(view);
             var after = qemu.Counter();
             TestQemu.WaitFor(() => qemu.Counter() > after, "the guest to run on");
         }
+    }
+
+    /// <summary>How much there was to copy (the stamped field at least), and how much of the pause it took.</summary>
+    private static void AssertCopyingIsSaid(View view)
+    {
+        var said = Assert.Single(view.Origin.Remarks.Select(remark => Regex.Match(remark, @"^copying (\d+) MiB took ([\d.]+) ms of the pause")), match => match.Success);
+        Assert.InRange(ulong.Parse(said.Groups[1].Value, CultureInfo.InvariantCulture), BareGuest.FieldPages * (ulong)Page.Size >> 20, view.Memory.Size >> 20);
+        Assert.InRange(double.Parse(said.Groups[2].Value, CultureInfo.InvariantCulture), 0.1, view.Origin.StoodStill!.Value.TotalMilliseconds);
     }
 
     [Fact]

@@ -215,6 +215,9 @@ public static class LiveCapture
             hold.Release();
             if (!whole || session.Process.HasEnded)
                 throw session.Process.Vanished();
+            var absent = source.CopiedBytes < session.Map.Size ? "; for the rest the host has no pages" : "";
+            session.Remarks.Add(string.Create(
+                CultureInfo.InvariantCulture, $"copying {source.CopiedBytes >> 20} MiB took {copying.Took.TotalMilliseconds:0.0} ms of the pause ({threads} threads){absent}"));
             var memory = UnpluggedMemory.Over(copy, session.Map);
             if (session.Ballooned != 0)
                 memory = GivenBackMemory.Over(memory, given, session.Remarks);

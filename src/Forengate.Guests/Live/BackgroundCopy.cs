@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 
 namespace Forengate.Guests;
@@ -16,9 +17,11 @@ internal sealed class BackgroundCopy : IDisposable
         _end = CancellationTokenSource.CreateLinkedTokenSource(ct);
         _thread = new Thread(() =>
         {
+            var began = Stopwatch.GetTimestamp();
             try
             {
                 _whole = copy(_end.Token);
+                Took = Stopwatch.GetElapsedTime(began);
             }
             catch (Exception e)
             {
@@ -28,6 +31,9 @@ internal sealed class BackgroundCopy : IDisposable
         { IsBackground = true, Name = "guest copy" };
         _thread.Start();
     }
+
+    /// <summary>How long the copying took, once it was waited for.</summary>
+    public TimeSpan Took { get; private set; }
 
     /// <summary>Begins at once.</summary>
     /// <param name="target">Must outlive this.</param>

@@ -19,6 +19,7 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     private readonly PageCache? _cache;
     private int _ended;
     private long _asked;
+    private long _copied;
 
     /// <param name="map">Where RAM lies.</param>
     /// <param name="process">Not owned.</param>
@@ -94,6 +95,9 @@ public sealed unsafe class LiveMemory : PhysicalMemory
         return length <= Small && _backends.Read(section, offset, target, length) ? length : Transfer(section, offset, target, length, copies: false, blank: false);
     }
 
+    /// <summary>Bytes that <see cref="CopySection"/> has copied: without what the host has no pages for.</summary>
+    internal ulong CopiedBytes => (ulong)Volatile.Read(ref _copied);
+
     /// <summary>Has what <see cref="CopySection"/> needs made ready, before the guest is stopped.</summary>
     /// <param name="threads">That will copy.</param>
     internal void PrepareToCopy(int threads)
@@ -131,6 +135,8 @@ public sealed unsafe class LiveMemory : PhysicalMemory
                     new Span<byte>(target + done, (int)step).Clear();
                 if (part == BackendPart.Hole || (copies && part == BackendPart.InMemory && _backends.TryCopy(at, target + done, step)))
                 {
+                    if (part != BackendPart.Hole)
+                        Interlocked.Add(ref _copied, (long)step);
                     done += step;
                     continue;
                 }
@@ -153,11 +159,16 @@ public sealed unsafe class LiveMemory : PhysicalMemory
             Skip(start - hostAddress);
             var got = large ? ReadStaged(start, target + done, present) : ReadHost(start, target + done, present);
             done += got;
+            Interlocked.Add(ref _copied, (long)got);
             failed = got < present;
             return !failed;
         });
         if (known is not true)
-            return ReadHost(hostAddress, target, length);
+        {
+            var got = ReadHost(hostAddress, target, length);
+            Interlocked.Add(ref _copied, (long)got);
+            return got;
+        }
         if (!failed)
             Skip(length);
         return done;
