@@ -7,18 +7,18 @@ public sealed class AlarmQmpTests
 {
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(30);
     /// <summary>QEMU ends by itself on a panic, as it does without being asked (the fixture asks for -no-shutdown).</summary>
-    private static readonly string[] s_plain = ["-action", "shutdown=poweroff"];
-    private static readonly string[] s_isa = ["-device", "pvpanic"];
+    internal static readonly string[] s_plain = ["-action", "shutdown=poweroff"];
+    internal static readonly string[] s_isa = ["-device", "pvpanic"];
     private static readonly string[] s_pci = ["-device", "pvpanic-pci,addr=5"];
 
-    private static TestQemu Start(char atBoot, params string[] arguments)
+    internal static TestQemu Start(char atBoot, params string[] arguments)
     {
         var qemu = new TestQemu(["-S", "-m", "64", "-kernel", "FOLDER/alarm.bin", "-chardev", "socket,id=com,path=FOLDER/com,server=on,wait=off", "-device", "isa-serial,chardev=com", .. arguments],
             folder => File.WriteAllBytes(Path.Combine(folder, "alarm.bin"), AlarmGuest.Image(atBoot)));
         return qemu;
     }
 
-    private static void Tell(TestQemu qemu, char letter) => AlarmGuest.Tell(Path.Combine(qemu.Folder, "com"), letter);
+    internal static void Tell(TestQemu qemu, char letter) => AlarmGuest.Tell(Path.Combine(qemu.Folder, "com"), letter);
 
     private static IAlarmSource Listen(TestQemu qemu, AlarmOptions? options = null) => AlarmSources.ForQmp(qemu.Socket, options ?? new AlarmOptions(), null, CancellationToken.None);
 

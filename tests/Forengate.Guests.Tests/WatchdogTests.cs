@@ -133,7 +133,7 @@ public sealed partial class WatchdogTests
 
     internal static bool IsAlive(int pid) => StatField(pid, 3) is not (null or "Z");
 
-    private static string CommandLine(int pid)
+    internal static string CommandLine(int pid)
     {
         try
         {

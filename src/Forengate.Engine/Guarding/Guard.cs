@@ -53,6 +53,7 @@ public static class Guard
         var hears = new AlarmOptions
         {
             HoldCrashes = options.Triggers.HasFlag(GuardTriggers.Panic),
+            Watchdog = WatchdogHost.ThisProgram(),
             AgentInterval = options.Triggers.HasFlag(GuardTriggers.Silence) ? s_agentInterval : null,
             AgentMisses = Math.Max(1, (int)Math.Round(options.SilentFor / (s_agentInterval + new AlarmOptions().AgentPatience))),
         };

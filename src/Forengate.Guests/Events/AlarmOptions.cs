@@ -9,6 +9,12 @@ public sealed record AlarmOptions
     /// </summary>
     public bool HoldCrashes { get; init; } = true;
 
+    /// <summary>
+    /// The program that becomes the keeper: a process that puts back what <see cref="HoldCrashes"/> has set when this one is killed. One for all sources of this process, from the first hold on. Null: there is none, and a
+    /// killed process leaves the guests' settings changed. Where it can't be started, or ends too early, a remark says so.
+    /// </summary>
+    public WatchdogHost? Watchdog { get; init; }
+
     /// <summary>How often the guest agent is asked for a sign of life; null: it is not asked. 100 ms to 1 h.</summary>
     public TimeSpan? AgentInterval { get; init; }
 

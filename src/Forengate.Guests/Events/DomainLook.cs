@@ -5,16 +5,24 @@ namespace Forengate.Guests;
 /// <param name="State">What it does.</param>
 /// <param name="IsHeld">Its on_crash is "preserve" now, and is to be put back.</param>
 /// <param name="HeldBy">Another guard that lives and holds it; null where none does.</param>
+/// <param name="TookOver">It was another guard's until now.</param>
 /// <param name="Refusal">Why it could not be held; null when it is, or needs not be.</param>
-internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool IsHeld, HoldOwner? HeldBy, string? Refusal)
+internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool IsHeld, HoldOwner? HeldBy, bool TookOver, string? Refusal)
 {
     /// <summary>Looks at a running domain and holds its crashes, unless another guard that lives does so already. Blocks.</summary>
-    public static DomainLook Take(LibvirtConnection connection, Guid uuid, bool hold)
+    /// <param name="connection">libvirt's.</param>
+    /// <param name="uuid">Of the domain.</param>
+    /// <param name="hold">False to look only.</param>
+    /// <param name="held">What its owner wants, where we hold it since an earlier look.</param>
+    public static DomainLook Take(LibvirtConnection connection, Guid uuid, bool hold, CrashAction? held)
     {
         using var domain = connection.Find(uuid.ToString(), CancellationToken.None) ?? throw new GuestException(GuestFailure.NotFound, $"{uuid}: the guest is gone");
         var setting = CrashSetting.Read(domain.Describe());
+        // A keeper that put back what we took over at the same moment may have taken our note away.
+        if (held is not null && setting is { OnCrash: CrashAction.Preserve, Noted: null })
+            setting = setting with { Noted = held };
         string? refusal = null;
-        var held = false;
+        var isHeld = false;
         var other = hold && setting.Owner is { IsSelf: false } owner && owner.Look() == OwnerStanding.Lives ? owner : null;
         if (hold && other is null && setting.Wanted != CrashAction.Preserve)
         {
@@ -25,7 +33,7 @@ internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool I
                     domain.NoteOnCrash(setting.Wanted, HoldOwner.Self);
                 if (setting.OnCrash != CrashAction.Preserve)
                     domain.SetOnCrash(CrashAction.Preserve);
-                held = true;
+                isHeld = true;
             }
             catch (EntryPointNotFoundException)
             {
@@ -36,7 +44,7 @@ internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool I
                 refusal = e.Message;
             }
         }
-        return new DomainLook(setting, domain.StateOrUnknown(), held, other, refusal);
+        return new DomainLook(setting, domain.StateOrUnknown(), isHeld, other, isHeld && setting.Owner is { IsSelf: false }, refusal);
     }
 
     /// <summary>Puts on_crash back and takes the note away, unless another guard has taken the domain over. Blocks.</summary>

@@ -24,6 +24,9 @@ internal sealed class GuardedDomain(Guid uuid, string name, int? id, int agentMi
     /// <summary>Another guard that holds its crashes, and will do its crash action; null where there is none. It may have ended since.</summary>
     public HoldOwner? HeldBy { get; set; }
 
+    /// <summary>When to look at it once more, in <see cref="Environment.TickCount64"/>; null: when something happens.</summary>
+    public long? LookAgainAt { get; set; }
+
     /// <summary>It has been told of as crashed, and has neither been reset nor continued since.</summary>
     public bool HasCrashed { get; set; }
 

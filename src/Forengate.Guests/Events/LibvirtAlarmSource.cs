@@ -25,6 +25,7 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
     private readonly BlockingCollection<Action> _todo = [];
     private readonly Dictionary<Guid, GuardedDomain> _domains = [];
     private readonly Thread _thread;
+    private readonly HoldLease _lease;
     private volatile IReadOnlyList<GuestTarget> _guests = [];
     private LibvirtConnection? _connection;
     private LibvirtSubscription? _subscription;
@@ -35,6 +36,7 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
         _uri = uri;
         _wanted = new HashSet<string>(guests, StringComparer.Ordinal);
         _options = options;
+        _lease = new HoldLease(options.Watchdog, uri, _queue.Remark);
         _thread = new Thread(Work) { IsBackground = true, Name = "libvirt-alarms" };
     }
 
@@ -90,6 +92,8 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
         }
         if (_subscription.WithoutMonitorEvents is { } reason)
             _queue.Remark($"{_uri}: stop codes can't be heard ({reason}); a crash is heard without them");
+        if (_options.HoldCrashes)
+            _lease.Hold(new HeldSetting.OfLibvirt(_uri));
         var looks = new List<Task>();
         var missing = new HashSet<string>(_wanted, StringComparer.Ordinal);
         var before = new HashSet<Guid>(_domains.Keys);
@@ -158,7 +162,7 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
 
     private int Idle()
     {
-        var longest = _domains.Values.Any(domain => domain.HeldBy is not null) ? s_ownerInterval : s_longestIdle;
+        var longest = _domains.Values.Any(domain => domain.HeldBy is not null || domain.LookAgainAt is not null) ? s_ownerInterval : s_longestIdle;
         if (_options.AgentInterval is null)
             return (int)longest.TotalMilliseconds;
         var next = Environment.TickCount64 + (long)longest.TotalMilliseconds;
@@ -251,7 +255,9 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
     {
         var connection = _connection!;
         domain.IsBeingLookedAt = true;
-        return Begin(() => DomainLook.Take(connection, domain.Uuid, _options.HoldCrashes), look => Looked(domain, look), reason => NotSeen(domain, reason));
+        domain.LookAgainAt = null;
+        var held = domain.IsHeld ? domain.Setting?.Wanted : null;
+        return Begin(() => DomainLook.Take(connection, domain.Uuid, _options.HoldCrashes, held), look => Looked(domain, look), reason => NotSeen(domain, reason));
     }
 
     private void Looked(GuardedDomain domain, DomainLook look)
@@ -259,6 +265,8 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
         domain.IsBeingLookedAt = false;
         domain.Setting = look.Setting;
         domain.IsHeld = look.IsHeld;
+        // Its dead guard's keeper may have been putting it back at that very moment.
+        domain.LookAgainAt = look.TookOver ? Environment.TickCount64 + (long)s_ownerInterval.TotalMilliseconds : null;
         if (look.HeldBy is { } other && other != domain.HeldBy)
             _queue.Remark($"{domain.Target}: its on_crash is held by another {other}, which will do it; when that one has ended, this one holds it");
         domain.HeldBy = look.HeldBy;
@@ -407,14 +415,14 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
         Tell(domain, crashed ? GuestAlarmKind.Gone : GuestAlarmKind.Stopped, null, $"the guest {reason}", GuestStanding.Ends);
     }
 
-    /// <summary>Guests whose other guard has ended are looked at anew, and held.</summary>
+    /// <summary>Guests whose other guard has ended are looked at anew, and held; such that were taken over once more.</summary>
     private void TakeOver()
     {
         if (_connection is null || !_options.HoldCrashes)
             return;
         foreach (var domain in _domains.Values)
         {
-            if (domain is not { HeldBy: { } other, IsBeingLookedAt: false } || other.Look() == OwnerStanding.Lives)
+            if (domain.IsBeingLookedAt || (domain.HeldBy is { } other ? other.Look() == OwnerStanding.Lives : !(domain.LookAgainAt <= Environment.TickCount64)))
                 continue;
             domain.HeldBy = null;
             Look(domain);
@@ -476,7 +484,10 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
         if (_thread.IsAlive)
             _thread.Join();
         _todo.CompleteAdding();
-        PutBack();
+        // What could not be put back, the keeper tries on when we have ended.
+        if (PutBack())
+            _lease.Forget();
+        _lease.Dispose();
         Disconnect();
         _queue.End();
         _todo.Dispose();
@@ -484,8 +495,9 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
     }
 
     /// <summary>Side by side, because one domain may keep its call waiting for 30 s; all together as long as one call may take.</summary>
-    private void PutBack()
+    private bool PutBack()
     {
+        var done = 0;
         var left = _domains.Values.Where(d => d.IsHeld || d.IsBeingLookedAt || d.Hold is not null).ToList();
         var tasks = new List<Task>();
         foreach (var domain in left)
@@ -496,10 +508,10 @@ internal sealed class LibvirtAlarmSource : IAlarmSource
                     domain.Hold?.Apply(null, CancellationToken.None);
                     using var connection = LibvirtConnection.Open(_uri, readOnly: false, CancellationToken.None);
                     DomainLook.PutBack(connection, domain.Uuid);
-                    return true;
+                    return Interlocked.Increment(ref done);
                 },
                 static _ => { }, static _ => { }));
         }
-        Task.WaitAll([.. tasks], LibvirtCall.Patience);
+        return Task.WaitAll([.. tasks], LibvirtCall.Patience) && done == left.Count;
     }
 }

@@ -24,6 +24,7 @@ internal sealed class QmpAlarmSource : IAlarmSource
     private readonly ManualResetEventSlim _returned = new(initialState: true);
     private readonly Thread _listener;
     private readonly Thread? _asker;
+    private readonly HoldLease _lease;
     private QmpConnection? _connection;
     private QmpPanicSetting _panic = QmpPanicSetting.Default;
     private CrashHold? _hold;
@@ -44,7 +45,16 @@ internal sealed class QmpAlarmSource : IAlarmSource
         _options = options;
         _target = new GuestTarget(GuestTargetKind.Qmp, captureSocket ?? socket);
         _lends = captureSocket is null;
-        Begin(connection, isNew: true, isFirst: true);
+        _lease = new HoldLease(options.Watchdog, Name, _queue.Remark);
+        try
+        {
+            Begin(connection, isNew: true, isFirst: true);
+        }
+        catch
+        {
+            _lease.Dispose();
+            throw;
+        }
         _listener = new Thread(Listen) { IsBackground = true, Name = "qmp-alarms" };
         _asker = options is { AgentInterval: not null, AgentSocket: not null } ? new Thread(AskAgent) { IsBackground = true, Name = "agent" } : null;
         _listener.Start();
@@ -87,7 +97,7 @@ internal sealed class QmpAlarmSource : IAlarmSource
         }
         var wasHeld = _set;
         if (_options.HoldCrashes && !_panic.Pauses && _panic.Action != "none")
-            _set = SetPanic(connection, "pause");
+            _set = Hold(connection);
         var state = MonitorCommands.ParseState(connection.Execute("query-status", null, s_command, _ended.Token));
         lock (_turn)
             _connection = connection;
@@ -114,6 +124,19 @@ internal sealed class QmpAlarmSource : IAlarmSource
     {
         _queue.Remark($"{Name}: QEMU's command line can't be read, so its own action on a panic is taken to be QEMU's default (shutdown)");
         return QmpPanicSetting.Default;
+    }
+
+    /// <summary>The keeper is told first: killed between the two, we leave one that puts back what is so.</summary>
+    private bool Hold(QmpConnection connection)
+    {
+        if (connection.PeerProcess is { } process)
+            _lease.Hold(new HeldSetting.OfMonitor(_socket, process, HeldSetting.OfMonitor.StartOf(process), _panic.Action));
+        else
+            _lease.Without("QEMU's process can't be told", "QEMU's action on a panic at pause");
+        if (SetPanic(connection, "pause"))
+            return true;
+        _lease.Forget();
+        return false;
     }
 
     /// <summary>Since QEMU 6.0.</summary>
@@ -186,6 +209,7 @@ internal sealed class QmpAlarmSource : IAlarmSource
             else
                 Tell(GuestAlarmKind.Gone, null, "QEMU closed its monitor without having announced its end: killed or crashed", GuestStanding.Ends);
             (_ending, _hold, _set) = (null, null, false);
+            _lease.Forget();
         }
     }
 
@@ -220,6 +244,7 @@ internal sealed class QmpAlarmSource : IAlarmSource
                 {
                     isLoan = false;
                     _released.Reset();
+                    _lease.Forget();
                     Tell(GuestAlarmKind.Gone, null, "QEMU ended while its monitor was lent out", GuestStanding.Ends);
                 }
                 if (_options.ReconnectFor is { } limit && Stopwatch.GetElapsedTime(began) >= limit)
@@ -422,6 +447,7 @@ internal sealed class QmpAlarmSource : IAlarmSource
         _listener.Join();
         _asker?.Join();
         PutBack();
+        _lease.Dispose();
         Close();
         _queue.End();
         _ended.Dispose();
@@ -436,10 +462,16 @@ internal sealed class QmpAlarmSource : IAlarmSource
             _hold?.Apply(null, CancellationToken.None);
             if (_set)
                 WithConnection(connection => SetPanic(connection, _panic.Action), CancellationToken.None);
+            _lease.Forget();
         }
-        catch (Exception e) when (e is IOException)
+        catch (GuestException e) when (e.Failure is GuestFailure.Vanished or GuestFailure.NotFound or GuestFailure.NotRunning)
         {
             // QEMU has ended: nothing is left to put back.
+            _lease.Forget();
+        }
+        catch (IOException)
+        {
+            // Somebody else has its monitor, or it does not answer: the keeper tries on when we have ended.
         }
     }
 }

@@ -67,7 +67,7 @@ internal sealed class QmpConnection : IDisposable
         var connection = new QmpConnection(socket, path);
         try
         {
-            connection.Connect();
+            connection.Connect(greetingTimeout);
             connection.Greet(greetingTimeout, ct);
             connection.Execute("qmp_capabilities", null, timeout, ct);
             return connection;
@@ -79,11 +79,14 @@ internal sealed class QmpConnection : IDisposable
         }
     }
 
-    private void Connect()
+    private void Connect(TimeSpan patience)
     {
         try
         {
+            // Where others wait for their turn already, connecting itself waits: for this long (unix(7), SO_SNDTIMEO).
+            _socket.SendTimeout = (int)patience.TotalMilliseconds;
             _socket.Connect(new UnixDomainSocketEndPoint(_path));
+            _socket.SendTimeout = 0;
         }
         catch (ArgumentException e)
         {

@@ -8,6 +8,9 @@ internal sealed unsafe class ControlSocket(Descriptor descriptor) : IDisposable
 {
     private const int LongestLine = 128;
 
+    /// <summary>No message, its newline included, may be longer.</summary>
+    public const int LongestMessage = 16 * LongestLine;
+
     private readonly StringBuilder _pending = new();
 
     public int Number => descriptor.Number;
@@ -82,7 +85,7 @@ internal sealed unsafe class ControlSocket(Descriptor descriptor) : IDisposable
             return false;
         var buffer = stackalloc byte[LongestLine];
         var got = LinuxNative.Read(descriptor.Number, buffer, LongestLine);
-        if (got <= 0 || _pending.Length > 16 * LongestLine)
+        if (got <= 0 || _pending.Length > LongestMessage)
         {
             Closed = true;
             return false;

@@ -20,6 +20,8 @@ public static unsafe class Watchdog
     /// <returns>The exit code: 0 when nothing had to be done or the guest was continued, 1 when it could not be, 2 for a wrong command line.</returns>
     public static int RunAsChild(ReadOnlySpan<string> arguments)
     {
+        if (arguments is [HoldMessages.GuardOption, var guard])
+            return HoldKeeper.RunAsChild(guard);
         var parent = 0;
         GuestTarget? target = null;
         string? uri = null;
