@@ -66,6 +66,7 @@ public sealed class KeeperTests
         Assert.Single(said.Split('\n', StringSplitOptions.RemoveEmptyEntries));
         Assert.Equal("guest-panicked", Status(qemu));
         qemu.Referee.Qmp("system_reset", null, Ct);
+        TestQemu.WaitFor(() => Status(qemu) != "guest-panicked", "the reset");
         qemu.Referee.Continue();
         Panic(qemu);
         TestQemu.WaitFor(() => qemu.HasExited, "QEMU's end");

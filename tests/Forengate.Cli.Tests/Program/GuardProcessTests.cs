@@ -91,7 +91,7 @@ public sealed class GuardProcessTests : IDisposable
     }
 
     [Fact]
-    public void Killed_in_the_middle_of_a_dump_the_guest_is_repaired_and_the_next_guard_clears_up()
+    public void Killed_with_its_keeper_in_the_middle_of_a_dump_the_guest_is_repaired_and_the_next_guard_clears_up()
     {
         StartGuest(512);
         string? partial = null;
@@ -100,6 +100,8 @@ public sealed class GuardProcessTests : IDisposable
             Assert.True(attempt <= Attempts, "each dump was over before its guard could be killed");
             using var guard = Guard("--at-most", "none");
             partial = guard.FreezeInDump(_folder, Panic);
+            if (partial is not null)
+                guard.KillKeeper();
             guard.Send(partial is null ? RunningGuard.Terminate : RunningGuard.Kill);
             guard.End();
             if (partial is null)
@@ -146,6 +148,53 @@ public sealed class GuardProcessTests : IDisposable
         }
         AwaitGuest();
         Assert.Equal(("restart", false), OnCrash());
+    }
+
+    [Fact]
+    public void Killed_in_the_middle_of_a_dump_it_leaves_the_settings_as_they_were()
+    {
+        StartGuest(512);
+        for (var attempt = 1; ; attempt++)
+        {
+            Assert.True(attempt <= Attempts, "each dump was over before its guard could be killed");
+            using var guard = Guard("--at-most", "none");
+            var partial = guard.FreezeInDump(_folder, Panic);
+            guard.Send(partial is null ? RunningGuard.Terminate : RunningGuard.Kill);
+            var outcome = guard.End();
+            // Nobody repaired anything.
+            Assert.Null(guard.Keeper);
+            Assert.Equal(("restart", false), OnCrash());
+            if (partial is null)
+            {
+                File.Delete(Assert.Single(Directory.GetFiles(_folder)));
+                AwaitGuest();
+                continue;
+            }
+            Assert.Contains($"libvirt:{Guest}: put its on_crash back to restart; the guest has crashed and stands still", outcome.Reason, StringComparison.Ordinal);
+            Assert.Equal("crashed", Virsh("domstate", Guest));
+            Virsh("reset", Guest);
+            Virsh("resume", Guest);
+            AwaitGuest();
+            return;
+        }
+    }
+
+    [Fact]
+    public void Killed_while_it_listens_the_guest_crashes_as_it_did_before()
+    {
+        StartGuest(128);
+        using (var guard = Guard())
+        {
+            Assert.NotNull(guard.Keeper);
+            guard.Send(RunningGuard.Kill);
+            var outcome = guard.End();
+            Assert.Contains($"libvirt:{Guest}: put its on_crash back to restart", outcome.Reason, StringComparison.Ordinal);
+            Assert.Null(guard.Keeper);
+        }
+        Assert.Equal(("restart", false), OnCrash());
+        Panic();
+        // libvirt resets it by itself.
+        AwaitGuest();
     }
 
     [Fact]

@@ -45,6 +45,35 @@ internal sealed partial class RunningGuard : IDisposable
 
     public int ProcessId => _program.ProcessId;
 
+    /// <summary>The process that puts back what the guard holds when it is killed; null where there is none.</summary>
+    public int? Keeper
+    {
+        get
+        {
+            foreach (var folder in Directory.EnumerateDirectories("/proc"))
+            {
+                try
+                {
+                    if (int.TryParse(Path.GetFileName(folder), out var id) && File.ReadAllText(folder + "/cmdline").Contains($"\0watchdog\0--guard\0{ProcessId}\0", StringComparison.Ordinal))
+                        return id;
+                }
+                catch (IOException)
+                {
+                    // It has ended.
+                }
+            }
+            return null;
+        }
+    }
+
+    /// <summary>Kills the keeper, as the kernel may where memory is short: what the guard holds then stays when it is killed too.</summary>
+    public void KillKeeper()
+    {
+        Assert.NotNull(Keeper);
+        Assert.Equal(0, SendSignal(Keeper.Value, Kill));
+        Until(() => Keeper is null, "the keeper's end");
+    }
+
     public JsonElement[] Of(string name)
     {
         lock (_lines)
@@ -106,7 +135,7 @@ internal sealed partial class RunningGuard : IDisposable
         Until(() => (Pending() & (1UL << (signal - 1))) == 0, "the signal to be taken");
     }
 
-    /// <summary>Waits for its end.</summary>
+    /// <summary>Waits for its end, and for that of the processes it started: they have its stderr.</summary>
     public ProgramOutcome End()
     {
         Assert.True(_reader.Join(s_patience), $"the guard does not end; {Journal}");
