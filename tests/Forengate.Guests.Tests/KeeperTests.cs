@@ -227,6 +227,39 @@ public sealed class KeeperTests
     }
 
     [Fact]
+    public async Task While_a_watchdog_of_the_dead_guards_capture_lives_the_monitor_is_waited_for()
+    {
+        using var qemu = Start();
+        var said = new List<string>();
+        // A process of that command line, whose guard has a number that no process has.
+        const int Guard = int.MaxValue;
+        using var watchdog = Process.Start("sh", ["-c", "sleep 600; true", Watchdog.Verb, WatchdogMessages.ParentOption, $"{Guard}", WatchdogMessages.TargetOption, qemu.Target.ToString()]);
+        try
+        {
+            var held = new HeldSetting.OfMonitor(qemu.Socket, qemu.ProcessId, HeldSetting.OfMonitor.StartOf(qemu.ProcessId), "shutdown");
+            Task<bool> put;
+            using (QmpMonitor.Open(qemu.Socket, Ct))
+            {
+                qemu.Referee.Qmp("set-action", w => w.WriteString("panic", "pause"), Ct);
+                put = Task.Run(() => MonitorPutBack.Run(held, Guard, said.Add, TimeSpan.FromSeconds(1)), Ct);
+                // Longer than it waits for a greeting and for its patience.
+                Thread.Sleep(TimeSpan.FromSeconds(8));
+                Assert.False(put.IsCompleted);
+            }
+            Assert.True(await put);
+            Assert.Equal([$"qmp:{qemu.Socket}: put its panic action back to shutdown"], said);
+        }
+        finally
+        {
+            watchdog.Kill(entireProcessTree: true);
+            watchdog.WaitForExit();
+        }
+        qemu.Referee.Continue();
+        Panic(qemu);
+        TestQemu.WaitFor(() => qemu.HasExited, "QEMU's end");
+    }
+
+    [Fact]
     public void A_guard_that_comes_at_once_holds_the_guest_whoever_is_first()
     {
         using var qemu = Start();

@@ -36,6 +36,9 @@ public sealed class GuardProcessTests : IDisposable
             guard.Release();
             var outcome = guard.End();
             Assert.True(outcome.ExitCode == 0, $"{outcome.ExitCode}: {outcome.Errors}; {guard.Journal}");
+            // The keeper had nothing to do, and to say.
+            Assert.Empty(outcome.Errors);
+            Assert.Null(guard.Keeper);
             var dumped = Assert.Single(guard.Of("dumped"));
             Assert.Contains("(restart)", dumped.GetProperty("action").GetString()!, StringComparison.Ordinal);
             Assert.Single(guard.Of("ended"));
