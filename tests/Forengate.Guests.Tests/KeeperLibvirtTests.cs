@@ -1,9 +1,12 @@
 namespace Forengate.Guests.Tests;
 
 /// <summary>A guard that is killed leaves no domain of libvirt's changed, without anybody running a repair.</summary>
-public sealed class KeeperLibvirtTests(TestLibvirt libvirt) : IClassFixture<TestLibvirt>
+public sealed class KeeperLibvirtTests(TestLibvirt libvirt) : IClassFixture<TestLibvirt>, IDisposable
 {
     private static readonly CancellationToken Ct = CancellationToken.None;
+
+    /// <summary>Guests that wait for a letter keep a core busy each.</summary>
+    public void Dispose() => libvirt.EndGuests();
 
     [Fact]
     public void On_crash_is_put_back_and_the_note_taken_away_when_the_guard_is_killed()
