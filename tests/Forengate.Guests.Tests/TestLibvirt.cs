@@ -76,7 +76,22 @@ public class TestLibvirt : IDisposable
 
     private void StartDaemon()
     {
-        _process = Process.Start(_start)!;
+        // setpriv's signal comes when the thread ends that started the daemon, and such of the pool end when they are idle: it has one that stays.
+        var started = new TaskCompletionSource<Process>(TaskCreationOptions.RunContinuationsAsynchronously);
+        new Thread(() =>
+        {
+            try
+            {
+                started.SetResult(Process.Start(_start)!);
+            }
+            catch (Exception e)
+            {
+                started.SetException(e);
+            }
+            Thread.Sleep(Timeout.Infinite);
+        })
+        { IsBackground = true, Name = "libvirtd" }.Start();
+        _process = started.Task.GetAwaiter().GetResult();
         _process.ErrorDataReceived += static (_, _) => { };
         _process.OutputDataReceived += static (_, _) => { };
         _process.BeginErrorReadLine();
@@ -243,7 +258,25 @@ public class TestLibvirt : IDisposable
         _process.Kill();
         _process.WaitForExit();
         _process.Dispose();
+        EndLeftGuests();
         Directory.Delete(Folder, recursive: true);
+    }
+
+    /// <summary>What the daemon did not end, gone as it may be itself: nothing of a test's is left behind.</summary>
+    private void EndLeftGuests()
+    {
+        foreach (var folder in Directory.EnumerateDirectories("/proc"))
+        {
+            try
+            {
+                if (int.TryParse(Path.GetFileName(folder), out var id) && File.ReadAllText(folder + "/cmdline") is var command && command.Contains("qemu", StringComparison.Ordinal) && command.Contains(Folder, StringComparison.Ordinal))
+                    Process.GetProcessById(id).Kill();
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or InvalidOperationException)
+            {
+                // It has ended.
+            }
+        }
     }
 }
 
