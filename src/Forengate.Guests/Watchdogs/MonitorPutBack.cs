@@ -48,7 +48,7 @@ internal static class MonitorPutBack
             }
             catch (IOException e)
             {
-                if (ChildrenOf(guard) && Stopwatch.GetElapsedTime(began) < s_longest)
+                if (WatchdogLives(guard) && Stopwatch.GetElapsedTime(began) < s_longest)
                     waited = Stopwatch.GetTimestamp();
                 if (Stopwatch.GetElapsedTime(waited) < patience)
                     continue;
@@ -79,7 +79,7 @@ internal static class MonitorPutBack
     private static string ByHand(HeldSetting.OfMonitor held) => $"its panic action may still be pause: set-action with panic={held.Action} on its monitor puts it back";
 
     /// <summary>True while a watchdog of one of the guard's captures lives: it ends what the guard began.</summary>
-    private static bool ChildrenOf(int guard)
+    private static bool WatchdogLives(int guard)
     {
         var mark = $"\0{Watchdog.Verb}\0{WatchdogMessages.ParentOption}\0{guard}\0";
         foreach (var folder in Directory.EnumerateDirectories("/proc"))
