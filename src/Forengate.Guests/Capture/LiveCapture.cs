@@ -201,6 +201,8 @@ public static class LiveCapture
             var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
             using var hold = Stop(session, watchdog, deadline, ct, options.GoesOnThroughSignals);
             var taken = DateTimeOffset.UtcNow;
+            // Before anything is copied: where the kernel does not tell which pages are absent without reading them, that gives them some.
+            var given = session.Ballooned == 0 ? null : source.FindGivenBack();
             // Nothing changes while the guest stands still: QEMU answers while the memory is copied.
             using var copying = BackgroundCopy.Start(copy, source, session.Map, threads, progress, ct);
             if (!session.Map.StillHolds(session.Monitor, ct) || !session.Settle(ct))
@@ -210,7 +212,6 @@ public static class LiveCapture
                 return null;
             }
             var cpus = session.Cpus.Read(session.Remarks, ct);
-            var given = session.Ballooned == 0 ? null : source.FindGivenBack();
             var whole = copying.Wait();
             hold.Release();
             if (!whole || session.Process.HasEnded)
