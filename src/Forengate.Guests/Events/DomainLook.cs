@@ -67,7 +67,9 @@ internal sealed record DomainLook(CrashSetting Setting, GuestState State, bool I
         // Where somebody has set another action meanwhile, theirs stays.
         if (setting.OnCrash == CrashAction.Preserve)
             domain.SetOnCrash(noted);
-        domain.ForgetNote();
+        // Another guard may have come meanwhile: its note is not ours to take away.
+        if (CrashSetting.Read(domain.Describe()).Owner == setting.Owner)
+            domain.ForgetNote();
     }
 
     /// <summary>Does to a crashed domain what libvirt would have done (qemu_driver.c, processGuestPanicEvent), and says what. Blocks.</summary>

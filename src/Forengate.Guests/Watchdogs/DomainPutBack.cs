@@ -72,11 +72,7 @@ internal static class DomainPutBack
         if (setting.Noted is not { } noted || setting.Owner != owner)
             return null;
         var isHeld = setting.OnCrash == CrashAction.Preserve;
-        if (isHeld)
-            domain.SetOnCrash(noted);
-        // Another guard may have come meanwhile: its note is not ours to take away.
-        if (CrashSetting.Read(domain.Describe()).Owner == owner)
-            domain.ForgetNote();
+        DomainLook.PutBack(domain, setting, noted);
         var done = isHeld ? $"put its on_crash back to {CrashSetting.NameOf(noted)}" : "took the guard's note away";
         return domain.StateOrUnknown() == GuestState.Crashed
             ? $"{done}; the guest has crashed and stands still, as the guard held it: dump it, then {WayOut(domain.Name, noted)} (forengate rescue libvirt:{domain.Name} looks at it)"
