@@ -73,6 +73,33 @@ public sealed class SharedCopyTests
         Compare(qemu, copy);
     }
 
+    /// <summary>Its threads are there before the guest is stopped; what they copied then would be of no instant.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_copy_waits_until_it_is_told_to_begin(bool begins)
+    {
+        using var qemu = new TestQemu("-M", "q35", "-m", $"{Size}", "-kernel", "IMAGE");
+        qemu.WaitForStamps();
+        qemu.Referee.Stop(Ct);
+        using var session = GuestSession.Open(qemu.Target, null, Ct);
+        using var source = new LiveMemory(session.Map, session.Process, standing: false);
+        using var copy = CopiedMemory.Prepare(session.Map.Ranges, new CopyRoom(session.Map.Size, 0, null, 0), 2, null, Ct)!;
+        CopiedMemory.MakeReady(source, session.Map, 2, Ct);
+        using var copying = BackgroundCopy.Prepare(copy, source, session.Map, 2, null, Ct);
+        Thread.Sleep(100);
+        Assert.Equal(0UL, source.CopiedBytes);
+        if (begins)
+        {
+            copying.Begin();
+            Assert.True(copying.Wait());
+            Assert.True(copying.Took > TimeSpan.Zero);
+            Compare(qemu, copy);
+        }
+        copying.Dispose();
+        Assert.Equal(begins, source.CopiedBytes != 0);
+    }
+
     /// <summary>Everything of the copy, against what QEMU saves (which fills holes, and so comes last).</summary>
     private static void Compare(TestQemu qemu, CopiedMemory copy)
     {

@@ -10,6 +10,9 @@ internal static class CapturePlanner
     /// <summary>What is copied to learn how fast this host copies.</summary>
     private const ulong Trial = 64 << 20;
 
+    /// <summary>Bytes: as many pieces as the runtime counts calls (30) before it compiles better what they take.</summary>
+    private const ulong TrialPiece = 1 << 20;
+
     public static CapturePlan Make(GuestTarget target, GuestSession session, CaptureOptions options, CancellationToken ct)
     {
         var facts = Facts(session, options, ct);
@@ -53,7 +56,7 @@ internal static class CapturePlanner
         var started = Stopwatch.GetTimestamp();
         unsafe
         {
-            CopyThreads.Run(length, threads, (offset, piece) => source.CopySection(section, offset, region.Start + offset, piece, blank: true), CancellationToken.None);
+            CopyThreads.Run(length, threads, (offset, piece) => source.CopySection(section, offset, region.Start + offset, piece, blank: true), CancellationToken.None, piece: TrialPiece);
         }
         return Stopwatch.GetElapsedTime(started) * ((double)session.Map.Size / length);
     }

@@ -149,10 +149,12 @@ public static class LiveCapture
         return null;
     }
 
-    private static GuestHold Stop(GuestSession session, WatchdogLease watchdog, TimeSpan deadline, CancellationToken ct, bool throughSignals = false)
+    private static GuestHold Stop(GuestSession session, WatchdogLease watchdog, TimeSpan deadline, CancellationToken ct, bool throughSignals = false, bool calm = false)
     {
         try
         {
+            if (calm)
+                BackgroundCompiler.AwaitCalm(ct);
             return GuestHold.Stop(session.Monitor, watchdog, deadline, ct, throughSignals);
         }
         catch
@@ -198,13 +200,20 @@ public static class LiveCapture
             var deadline = options.Deadline ?? TimeSpan.FromTicks(Math.Max(s_leastDeadline.Ticks, 4 * way.Pause!.Value.Ticks));
             session.Cpus.Prepare(session.Remarks, ct);
             CopiedMemory.MakeReady(source, session.Map, threads, ct);
+            var isLong = way.Pause >= BackgroundCompiler.Worth;
+            if (!Rehearse(session, threads, isLong, ct))
+            {
+                copy.Dispose();
+                return null;
+            }
+            using var copying = BackgroundCopy.Prepare(copy, source, session.Map, threads, progress, ct);
             var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
-            using var hold = Stop(session, watchdog, deadline, ct, options.GoesOnThroughSignals);
+            using var hold = Stop(session, watchdog, deadline, ct, options.GoesOnThroughSignals, calm: isLong);
             var taken = DateTimeOffset.UtcNow;
             // Before anything is copied: where the kernel does not tell which pages are absent without reading them, that gives them some.
             var given = session.Ballooned == 0 ? null : source.FindGivenBack();
             // Nothing changes while the guest stands still: QEMU answers while the memory is copied.
-            using var copying = BackgroundCopy.Start(copy, source, session.Map, threads, progress, ct);
+            copying.Begin();
             if (!session.Map.StillHolds(session.Monitor, ct) || !session.Settle(ct))
             {
                 copying.Dispose();
@@ -231,6 +240,22 @@ public static class LiveCapture
             copy.Dispose();
             throw;
         }
+    }
+
+    /// <summary>
+    /// Does while the guest runs what is done when it stands, so that no code is made ready then; of a guest that will stand for longer, once more when the runtime has begun to count calls,
+    /// so that what it wants to compile better is done with, too. False when the guest's memory has changed since it was planned.
+    /// </summary>
+    private static bool Rehearse(GuestSession session, int threads, bool isLong, CancellationToken ct)
+    {
+        if (!session.Map.StillHolds(session.Monitor, ct))
+            return false;
+        if (!isLong)
+            return true;
+        BackgroundCompiler.AwaitCalm(ct);
+        session.Cpus.Rehearse(ct);
+        _ = CapturePlanner.ExpectedCopy(session, threads);
+        return session.Map.StillHolds(session.Monitor, ct);
     }
 
     internal static GuestException TooLittle(GuestTarget target, CopyRoom room) => new(

@@ -63,8 +63,8 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
             CopyThreads.Run(section.Length, threads, (offset, length) => source.Prepare(section, offset, length), ct);
     }
 
-    /// <summary>Copies all RAM with all threads. Returns false when the guest ended meanwhile.</summary>
-    public bool CopyFrom(LiveMemory source, GuestMemoryMap map, int threads, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    /// <summary>Copies all RAM with all threads; where <paramref name="begin"/> is given, once it is set. Returns false when the guest ended meanwhile.</summary>
+    public bool CopyFrom(LiveMemory source, GuestMemoryMap map, int threads, IProgress<CaptureProgress>? progress, CancellationToken ct, ManualResetEventSlim? begin = null)
     {
         var sections = map.Sections;
         var starts = new ulong[sections.Count];
@@ -99,7 +99,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
                 _staging.Add(staging);
             }
             progress?.Report(new CaptureProgress(CapturePhase.Copying, (ulong)Interlocked.Add(ref copied, (long)length), map.Size));
-        }, ct);
+        }, ct, begin);
         while (_staging.TryTake(out var done))
             done.Dispose();
         return !source.IsGone();

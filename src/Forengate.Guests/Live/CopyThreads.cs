@@ -11,8 +11,10 @@ internal static class CopyThreads
     /// <param name="threads">With this one.</param>
     /// <param name="work">Is given offset and length of a piece.</param>
     /// <param name="ct">Ends it.</param>
+    /// <param name="begin">They are made at once and begin when this is set; null: at once.</param>
+    /// <param name="piece">Bytes of one.</param>
     /// <exception cref="GuestException">One of them failed.</exception>
-    public static void Run(ulong size, int threads, Action<ulong, ulong> work, CancellationToken ct)
+    public static void Run(ulong size, int threads, Action<ulong, ulong> work, CancellationToken ct, ManualResetEventSlim? begin = null, ulong piece = Chunk)
     {
         var next = 0L;
         Exception? failure = null;
@@ -20,13 +22,14 @@ internal static class CopyThreads
         {
             try
             {
+                begin?.Wait(ct);
                 for (; ; )
                 {
-                    var offset = (ulong)(Interlocked.Add(ref next, (long)Chunk) - (long)Chunk);
+                    var offset = (ulong)(Interlocked.Add(ref next, (long)piece) - (long)piece);
                     // The guest stands still: what can't succeed any more ends at once.
                     if (offset >= size || ct.IsCancellationRequested || Volatile.Read(ref failure) is not null)
                         return;
-                    work(offset, Math.Min(Chunk, size - offset));
+                    work(offset, Math.Min(piece, size - offset));
                 }
             }
             catch (Exception e)
@@ -34,19 +37,29 @@ internal static class CopyThreads
                 Volatile.Write(ref failure, e);
             }
         }
-        var others = new Thread[Math.Max(0, Math.Min(threads, (int)Math.Min(int.MaxValue, (size + Chunk - 1) / Chunk)) - 1)];
-        for (var i = 0; i < others.Length; i++)
+        var most = Math.Min(threads, (int)Math.Min(int.MaxValue, (size + piece - 1) / piece)) - 1;
+        var others = new List<Thread>();
+        while (others.Count < most)
         {
-            others[i] = new Thread(Pieces) { IsBackground = true, Name = "guest copy" };
-            others[i].Start();
+            var other = new Thread(Pieces) { IsBackground = true, Name = "guest copy" };
+            try
+            {
+                other.Start();
+            }
+            catch (OutOfMemoryException)
+            {
+                // The host gives no more threads: fewer do it, too.
+                break;
+            }
+            others.Add(other);
         }
         Pieces();
         foreach (var thread in others)
             thread.Join();
         if (failure is GuestException { Failure: GuestFailure.NoDisk })
             throw failure;
+        ct.ThrowIfCancellationRequested();
         if (failure is not null)
             throw new GuestException(GuestFailure.MonitorFailed, $"copying guest memory: {failure.Message}", failure);
-        ct.ThrowIfCancellationRequested();
     }
 }

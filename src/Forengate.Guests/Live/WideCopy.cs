@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -12,6 +13,8 @@ internal static unsafe class WideCopy
     private const ulong Step = 128;
 
     /// <summary>Copies a stretch; both places may be anywhere, the target best at a multiple of 32.</summary>
+    /// <remarks>Compiled well at once: it is first called shortly before a guest stands still, and the runtime would take its time.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Copy(byte* target, byte* source, ulong length)
     {
         var done = 0UL;

@@ -38,8 +38,14 @@ internal sealed class CpuReader : IDisposable
         _devices = DeviceStateFile.Prepare(_monitor, ct, out var reason);
         if (reason is not null)
             remarks.Add($"{DeviceStateFile.Missing}: {reason}");
-        // Asked once while the guest runs, so that no code is made ready while it stands.
-        _ = HmpRegisters.Parse(_monitor.TryHuman("info registers -a", ct));
+        Rehearse(ct);
+    }
+
+    /// <summary>Does once while the guest runs what is done when it stands, so that no code is made ready then.</summary>
+    public void Rehearse(CancellationToken ct)
+    {
+        foreach (var cpu in HmpRegisters.Parse(_monitor.TryHuman("info registers -a", ct)).Take(1))
+            _ = Disagreement(cpu, cpu);
         if (_apicIds.Count > 0)
             _ = TaskPriority((int)_apicIds.Keys.First(), ct);
     }
