@@ -13,6 +13,9 @@ public static class LiveCapture
     /// <summary>Memory maps that change between looking and stopping (a DIMM is plugged, firmware starts) are looked at again this often.</summary>
     private const int Attempts = 3;
 
+    /// <summary>How often what is done while a guest stands still is done before.</summary>
+    private const int Rehearsals = 3;
+
     /// <summary>
     /// Takes a view of a guest. A guest that already stands still is neither stopped nor continued, and is read in place whatever the mode. Whatever happens, a guest that was
     /// stopped here runs again: when this returns (<see cref="CaptureMode.StopAndCopy"/>), when the view is disposed (<see cref="CaptureMode.HoldStopped"/>), on errors and
@@ -253,9 +256,15 @@ public static class LiveCapture
         if (!isLong)
             return true;
         BackgroundCompiler.AwaitCalm(ct);
-        session.Cpus.Rehearse(ct);
         _ = CapturePlanner.ExpectedCopy(session, threads);
-        return session.Map.StillHolds(session.Monitor, ct);
+        // The runtime counts 30 calls of each part: of most there are some at a time.
+        for (var i = 0; i < Rehearsals; i++)
+        {
+            session.Cpus.Rehearse(ct);
+            if (!session.Map.StillHolds(session.Monitor, ct))
+                return false;
+        }
+        return true;
     }
 
     internal static GuestException TooLittle(GuestTarget target, CopyRoom room) => new(

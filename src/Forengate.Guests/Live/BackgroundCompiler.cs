@@ -18,8 +18,8 @@ internal static class BackgroundCompiler
 
     private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(10);
 
-    /// <summary>A guest that stands still for less runs again before the runtime begins.</summary>
-    public static readonly TimeSpan Worth = TimeSpan.FromMilliseconds(75);
+    /// <summary>A guest that stands still for less runs again before the runtime begins: something new is always called in the stop.</summary>
+    public static readonly TimeSpan Worth = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Waits until nothing has been compiled for a while; not at all in a program that was compiled ahead as a whole.</summary>
     /// <param name="ct">Ends it.</param>
