@@ -3,7 +3,7 @@ namespace Forengate.Guests;
 /// <summary>Threads that copy a guest's memory piece by piece.</summary>
 internal static class CopyThreads
 {
-    /// <summary>What one thread copies at a time: a multiple of a large page, and a block of a file.</summary>
+    /// <summary>What one thread copies at a time where nothing else is said: a multiple of a large page, and a block of a file.</summary>
     public const ulong Chunk = SpillFile.Block;
 
     /// <summary>Has all pieces worked on, by this thread and others.</summary>
@@ -11,8 +11,8 @@ internal static class CopyThreads
     /// <param name="threads">With this one.</param>
     /// <param name="work">Is given offset and length of a piece.</param>
     /// <param name="ct">Ends it.</param>
-    /// <param name="begin">They are made at once and begin when this is set; null: at once.</param>
-    /// <param name="piece">Bytes of one.</param>
+    /// <param name="begin">The threads are made at once and begin when this is set; null: at once.</param>
+    /// <param name="piece">Bytes that a thread works on at a time.</param>
     /// <exception cref="GuestException">One of them failed.</exception>
     public static void Run(ulong size, int threads, Action<ulong, ulong> work, CancellationToken ct, ManualResetEventSlim? begin = null, ulong piece = Chunk)
     {
