@@ -204,6 +204,7 @@ public sealed class Examination : IDisposable
             {
                 CapturePhase.Connecting => "connecting",
                 CapturePhase.PreparingMemory => "preparing memory",
+                CapturePhase.CopyingAhead => "copying memory ahead",
                 _ => "copying memory",
             },
             value.Bytes, value.TotalBytes)));

@@ -6,12 +6,12 @@ namespace Forengate.Guests.Tests;
 /// <summary>The guest gives pages to the host by a balloon. Views mark them, and no page that holds something.</summary>
 public sealed class BalloonTests
 {
-    private const ulong DriverPage = 0x300000;
+    internal const ulong DriverPage = 0x300000;
     private const ulong Given = 0x4000000;
     private const int Pages = 1024;
     private static readonly CancellationToken Ct = CancellationToken.None;
 
-    private static TestQemu Start(string backend)
+    internal static TestQemu Start(string backend)
     {
         var qemu = backend == "memfd"
             ? PlugTests.Start("-object", "memory-backend-memfd,id=ram0,size=96M,share=on", "-machine", "memory-backend=ram0", "-device", "virtio-balloon-pci,id=balloon0")

@@ -169,6 +169,37 @@ public sealed class CaptureTests
         Assert.Equal(CapturePhase.Done, seen[^1].Phase);
     }
 
+    /// <summary>So that what the guest would wait for has been done once when it is stopped.</summary>
+    [Fact]
+    public void All_is_copied_once_before_the_guest_is_stopped()
+    {
+        using var qemu = Guest();
+        qemu.WaitForStamps();
+        var ahead = new List<(ulong Bytes, bool Running)>();
+        var running = true;
+        using var view = LiveCapture.Take(
+            qemu.Target,
+            TestQemu.Options(CaptureMode.StopAndCopy),
+            new Recorder([])
+            {
+                OnReport = p =>
+                {
+                    lock (ahead)
+                    {
+                        if (p.Phase == CapturePhase.CopyingAhead)
+                            ahead.Add((p.Bytes, qemu.IsRunning));
+                        else if (p.Phase == CapturePhase.Copying)
+                            running &= qemu.IsRunning;
+                    }
+                },
+            },
+            CancellationToken.None);
+        Assert.Equal(view.Memory.Size, ahead.Max(each => each.Bytes));
+        Assert.All(ahead, each => Assert.True(each.Running));
+        Assert.False(running);
+        Assert.Equal(0, StampCheck.Disagreeing(view.Memory));
+    }
+
     [Fact]
     public void Too_long_a_pause_is_refused_before_the_stop()
     {

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Forengate.Memory;
+using Forengate.Testing.Devices;
 
 namespace Forengate.Guests.Tests;
 
@@ -98,6 +99,65 @@ public sealed class SharedCopyTests
         }
         copying.Dispose();
         Assert.Equal(begins, source.CopiedBytes != 0);
+    }
+
+    /// <summary>What a guest gives back after the first copy has no pages any more when it is stopped: in the copy it must not stay what it was.</summary>
+    [Theory]
+    [InlineData("ram", 0)]
+    [InlineData("memfd", 0)]
+    [InlineData("ram", 64)]
+    [InlineData("memfd", 64)]
+    public void A_first_copy_leaves_nothing_of_itself(string backend, int spilled)
+    {
+        const ulong Given = 64 * Mebibyte;
+        const int Pages = 1024;
+        using var qemu = BalloonTests.Start(backend);
+        using var bus = PlugTests.Bus(qemu);
+        using var session = GuestSession.Open(qemu.Target, null, Ct);
+        using var source = new LiveMemory(session.Map, session.Process, standing: false);
+        var room = new CopyRoom(spilled == 0 ? session.Map.Size : (session.Map.Size / SpillFile.Block * SpillFile.Block) - ((ulong)spilled * Mebibyte), 0, null, 0);
+        if (spilled != 0)
+            room = room with { Spilled = SpillFile.RoundUp(session.Map.Size - room.Memory), Folder = "/var/tmp" };
+        using var copy = CopiedMemory.Prepare(session.Map.Ranges, room, 2, null, Ct)!;
+        CopiedMemory.MakeReady(source, session.Map, 2, Ct);
+        for (var page = Given; page < Given + Pages * Page.Size; page += Page.Size)
+            bus.Write64(page + 8, page | 1);
+
+        copy.CopyAhead(source, session.Map, ballooned: false, 2, null, Ct);
+        if (spilled == 0)
+        {
+            Assert.True(copy.TryRead(new PhysicalAddress(Given + 8), out ulong first));
+            Assert.Equal(Given | 1, first);
+        }
+        new VirtioBalloon(bus, BalloonTests.DriverPage).Inflate((uint)(Given >> Page.Shift), Pages);
+        qemu.Referee.Stop(Ct);
+        Assert.True(copy.CopyFrom(source, session.Map, 2, null, Ct));
+
+        Assert.Equal(0, copy.MissingPages);
+        Compare(qemu, copy);
+        Assert.True(copy.TryRead(new PhysicalAddress(Given + 8), out ulong value));
+        Assert.Equal(0UL, value);
+    }
+
+    /// <summary>A kernel before 6.7 gives pages that are read entries, and those that a balloon holds are known by having none.</summary>
+    [Theory]
+    [InlineData(true, true, true)]
+    [InlineData(true, false, true)]
+    [InlineData(false, true, false)]
+    [InlineData(false, false, true)]
+    public void There_is_no_first_copy_where_it_would_hide_a_balloon(bool told, bool ballooned, bool copies)
+    {
+        using var qemu = BalloonTests.Start("ram");
+        using var session = GuestSession.Open(qemu.Target, null, Ct);
+        using var source = new LiveMemory(session.Map, session.Process, standing: false);
+        using var copy = CopiedMemory.Prepare(session.Map.Ranges, new CopyRoom(session.Map.Size, 0, null, 0), 2, null, Ct)!;
+        CopiedMemory.MakeReady(source, session.Map, 2, Ct);
+        Assert.Equal(Environment.OSVersion.Version >= new Version(6, 7), source.Absent!.AreTold);
+        if (!told)
+            source.Absent.Forget();
+        copy.CopyAhead(source, session.Map, ballooned, 2, null, Ct);
+        if (source.Absent.AreTold == told)
+            Assert.Equal(copies, source.CopiedBytes != 0);
     }
 
     /// <summary>Everything of the copy, against what QEMU saves (which fills holes, and so comes last).</summary>

@@ -100,6 +100,9 @@ public enum CapturePhase
 {
     Connecting,
     PreparingMemory,
+
+    /// <summary>A first copy, while the guest runs: of a guest that is stopped for the second.</summary>
+    CopyingAhead,
     Copying,
     Done,
 }

@@ -25,6 +25,9 @@ public sealed record PlannedWay(CaptureMode Mode, string? Obstacle, GuestFailure
     /// <summary>Bytes a second that the folder's disk takes, as tried; 0 where none is needed.</summary>
     public double SpillSpeed => Room?.BytesPerSecond ?? 0;
 
+    /// <summary>Bytes of the guest in the host's swap, which are read before it is stopped.</summary>
+    internal ulong Swapped { get; init; }
+
     /// <summary>Where the copy goes; null where it can't be taken, or none is.</summary>
     internal CopyRoom? Room { get; init; }
 

@@ -20,6 +20,8 @@ internal static class CapturePlanner
             return new CapturePlan(target.ToString(), CaptureMode.HoldStopped, $"the guest already stands still ({session.State.Status}): it is read in place, neither stopped nor continued", [], facts);
         PlannedWay[] ways = [Snapshot(session, options, ct), Stop(session, options), new(CaptureMode.Live, null, null, TimeSpan.Zero, 0)];
         var (snapshot, stop) = (ways[0], ways[1]);
+        if (stop.Swapped != 0)
+            facts.Add($"{stop.Swapped >> 20} MiB of the guest's memory lie in the host's swap: they are read before it is stopped, and take as much host memory");
         if (session.Monitor is LibvirtMonitor)
             ways = [.. ways[..2], PortablePlan.Beside(session.Map.Size, options), ways[2]];
         var (mode, reason) = options.Mode switch
@@ -43,7 +45,10 @@ internal static class CapturePlanner
         $"{plan.Target}: no way to take memory of one instant: {plan.Reason}; --consistency live reads the running guest");
 
     /// <summary>How long copying all RAM takes on this host, by trying it on a little.</summary>
-    public static TimeSpan ExpectedCopy(GuestSession session, int threads)
+    /// <param name="session">The guest.</param>
+    /// <param name="threads">That copy.</param>
+    /// <param name="swapped">Some of it may lie in the host's swap, and will not when the guest is stopped.</param>
+    private static TimeSpan ExpectedCopy(GuestSession session, int threads, bool swapped)
     {
         using var source = new LiveMemory(session.Map, session.Process, standing: false);
         var section = session.Map.Sections.MaxBy(section => section.Length);
@@ -53,18 +58,23 @@ internal static class CapturePlanner
             return TimeSpan.Zero;
         source.PrepareToCopy(threads);
         source.Prepare(section, 0, length);
+        if (swapped)
+            Try();
         var started = Stopwatch.GetTimestamp();
-        unsafe
-        {
-            CopyThreads.Run(length, threads, (offset, piece) => source.CopySection(section, offset, region.Start + offset, piece, blank: true), CancellationToken.None, piece: TrialPiece);
-        }
+        Try();
         return Stopwatch.GetElapsedTime(started) * ((double)session.Map.Size / length);
+
+        unsafe void Try()
+        {
+            var filled = new FilledPages(region.Start, length);
+            CopyThreads.Run(length, threads, (offset, piece) => source.CopySection(section, offset, region.Start + offset, piece, filled), CancellationToken.None, piece: TrialPiece);
+        }
     }
 
     private static PlannedWay Snapshot(GuestSession session, CaptureOptions options, CancellationToken ct)
     {
         var pause = SnapshotFacts.ExpectedPause(session);
-        var others = SnapshotFacts.UnsharedBytes(session);
+        var others = SnapshotFacts.AllocatedBytes(session);
         var need = session.Map.Size + others;
         if (SnapshotFacts.Obstacle(session, ct) is { } reason)
             return new PlannedWay(CaptureMode.Snapshot, reason, GuestFailure.NoRights, pause, need);
@@ -76,12 +86,13 @@ internal static class CapturePlanner
     /// <summary>How the guest would be stopped and copied.</summary>
     public static PlannedWay Stop(GuestSession session, CaptureOptions options)
     {
-        var pause = ExpectedCopy(session, options.CopyingThreads);
-        var room = CopyRoom.Find(session.Map.Size, 0, 0, options, out var none);
+        var swapped = RamUse.SwappedOf(session.Map, session.Process.Id);
+        var pause = ExpectedCopy(session, options.CopyingThreads, swapped != 0);
+        var room = CopyRoom.Find(session.Map.Size, swapped, 0, options, out var none);
         if (room is { Spilled: > 0 })
             pause = (pause * ((double)room.Memory / room.Size)) + room.Writing;
         var (obstacle, failure) = none ?? TooLong(pause, options);
-        return new PlannedWay(CaptureMode.StopAndCopy, obstacle, failure, pause, session.Map.Size) { Room = obstacle is null ? room : null };
+        return new PlannedWay(CaptureMode.StopAndCopy, obstacle, failure, pause, session.Map.Size + swapped) { Room = obstacle is null ? room : null, Swapped = swapped };
     }
 
     private static (string?, GuestFailure?) TooLong(TimeSpan pause, CaptureOptions options) => options.MaxPause is { } most && pause > most

@@ -19,7 +19,7 @@ public static class ExpectedPlan
             return null;
         if (guest.State is GuestState.Paused or GuestState.Crashed)
             return Plan(CaptureMode.HoldStopped, "the guest already stands still: it is read in place");
-        if (TooLittleMemory(guest) is { } little)
+        if (TooLittleMemory(guest, pid) is { } little)
             return Plan(null, little);
         return Obstacle(guest, pid, hypervisor) is { } obstacle
             ? Plan(CaptureMode.StopAndCopy, $"no background snapshot: {obstacle}")
@@ -67,9 +67,9 @@ public static class ExpectedPlan
         }
     }
 
-    private static string? TooLittleMemory(GuestInfo guest)
+    private static string? TooLittleMemory(GuestInfo guest, int pid)
     {
-        var need = Math.Max(guest.MemoryFacts?.Total ?? 0, guest.Memory);
+        var need = Math.Max(guest.MemoryFacts?.Total ?? 0, guest.Memory) + RamUse.SwappedOf(pid);
         return HostMemory.Available() is { } available && available < need + CopyRoom.Reserve
             ? string.Create(CultureInfo.InvariantCulture, $"a copy needs {need >> 20} MiB of free host memory and {CopyRoom.Reserve >> 20} MiB more, and there are {available >> 20} MiB")
             : null;

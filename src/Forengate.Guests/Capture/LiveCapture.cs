@@ -204,11 +204,17 @@ public static class LiveCapture
             session.Cpus.Prepare(session.Remarks, ct);
             CopiedMemory.MakeReady(source, session.Map, threads, ct);
             var isLong = way.Pause >= BackgroundCompiler.Worth;
-            if (!Rehearse(session, threads, isLong, ct))
+            if (isLong)
+                BackgroundCompiler.AwaitCalm(ct);
+            copy.CopyAhead(source, session.Map, session.Ballooned != 0, threads, progress, ct);
+            if (way.Swapped != 0)
+                Fetched(session, source, way.Swapped, threads, ct);
+            if (!Rehearse(session, isLong, ct))
             {
                 copy.Dispose();
                 return null;
             }
+            var ahead = source.CopiedBytes;
             using var copying = BackgroundCopy.Prepare(copy, source, session.Map, threads, progress, ct);
             var watchdog = WatchdogLease.Start(options.Watchdog!, session.Monitor);
             using var hold = Stop(session, watchdog, deadline, ct, options.GoesOnThroughSignals, calm: isLong);
@@ -228,9 +234,10 @@ public static class LiveCapture
             hold.Release();
             if (!whole || session.Process.HasEnded)
                 throw session.Process.Vanished();
-            var absent = source.CopiedBytes < session.Map.Size ? "; for the rest the host has no pages" : "";
+            var copied = source.CopiedBytes - ahead;
+            var absent = copied < session.Map.Size ? "; for the rest the host has no pages" : "";
             session.Remarks.Add(string.Create(
-                CultureInfo.InvariantCulture, $"copying {source.CopiedBytes >> 20} MiB took {copying.Took.TotalMilliseconds:0.0} ms of the pause ({threads} threads){absent}"));
+                CultureInfo.InvariantCulture, $"copying {copied >> 20} MiB took {copying.Took.TotalMilliseconds:0.0} ms of the pause ({threads} threads){absent}"));
             var memory = UnpluggedMemory.Over(copy, session.Map);
             if (session.Ballooned != 0)
                 memory = GivenBackMemory.Over(memory, given, session.Remarks);
@@ -245,20 +252,25 @@ public static class LiveCapture
         }
     }
 
+    /// <summary>What lay in the host's swap has been read: it is made ready like the rest.</summary>
+    private static void Fetched(GuestSession session, LiveMemory source, ulong swapped, int threads, CancellationToken ct)
+    {
+        CopiedMemory.MakeReady(source, session.Map, threads, ct);
+        var left = RamUse.SwappedOf(session.Map, session.Process.Id);
+        session.Remarks.Add($"{swapped >> 20} MiB of the guest's memory lay in the host's swap, and were read before it was stopped"
+            + (left >> 20 == 0 ? "" : $"; {left >> 20} MiB lay there again, and it stood still longer for them"));
+    }
+
     /// <summary>
-    /// Does while the guest runs what is done when it stands, so that no code is made ready then; of a guest that will stand for longer, once more when the runtime has begun to count calls,
-    /// so that what it wants to compile better is done with, too. False when the guest's memory has changed since it was planned.
+    /// Does while the guest runs what is done when it stands, but for the copying, so that no code is made ready then; of a guest that will stand for longer often enough for the runtime, which
+    /// counts calls by now, so that what it wants to compile better is done with, too. False when the guest's memory has changed since it was planned.
     /// </summary>
-    private static bool Rehearse(GuestSession session, int threads, bool isLong, CancellationToken ct)
+    private static bool Rehearse(GuestSession session, bool isLong, CancellationToken ct)
     {
         if (!session.Map.StillHolds(session.Monitor, ct))
             return false;
-        if (!isLong)
-            return true;
-        BackgroundCompiler.AwaitCalm(ct);
-        _ = CapturePlanner.ExpectedCopy(session, threads);
         // The runtime counts 30 calls of each part: of most there are some at a time.
-        for (var i = 0; i < Rehearsals; i++)
+        for (var i = 0; isLong && i < Rehearsals; i++)
         {
             session.Cpus.Rehearse(ct);
             if (!session.Map.StillHolds(session.Monitor, ct))

@@ -16,6 +16,9 @@ public static class HostMemory
     /// <summary>True where the host has taken broken memory out of use (HardwareCorrupted, /proc/meminfo): who touches such a page through a mapping is ended.</summary>
     internal static bool HasBroken() => FromMemInfo("HardwareCorrupted:") > 0;
 
+    /// <summary>Bytes that lie in the host's swap (SwapTotal without SwapFree, /proc/meminfo); 0 where nobody may know.</summary>
+    internal static ulong SwapInUse() => FromMemInfo("SwapTotal:") is { } total && FromMemInfo("SwapFree:") is { } free && free < total ? total - free : 0;
+
     private static ulong? FromMemInfo(string name)
     {
         try

@@ -22,6 +22,9 @@ internal sealed class AbsentPages : IDisposable
     /// <summary>As on a kernel that does not know the call; for tests.</summary>
     internal void Forget() => Volatile.Write(ref _unable, 1);
 
+    /// <summary>True where the kernel knows the call. Where not, who reads all of a guest's memory gives its absent pages entries, and nobody can tell them any more.</summary>
+    public bool AreTold => Volatile.Read(ref _unable) == 0;
+
     private readonly record struct HostRange(ulong Start, ulong End);
 
     private AbsentPages(PageScan scan) => _scan = scan;
@@ -45,6 +48,8 @@ internal sealed class AbsentPages : IDisposable
         {
             absent._anonymous.Clear();
         }
+        foreach (var part in absent._anonymous.Take(1))
+            _ = absent.ForEachPresent(part.Start, Page.Size, static (_, _, _) => true);
         return absent;
     }
 

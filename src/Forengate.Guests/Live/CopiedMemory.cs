@@ -13,6 +13,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
     private readonly ulong[] _starts;
     private readonly ulong[] _offsets;
     private readonly CopyBuffer _buffer;
+    private readonly FilledPages _filled;
     private readonly ConcurrentBag<MappedRegion> _staging = [];
     private readonly HashSet<ulong> _missing = [];
 
@@ -20,6 +21,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
     {
         _ranges = ranges;
         _buffer = buffer;
+        _filled = new FilledPages(buffer.Start, buffer.Memory);
         _starts = [.. ranges.Select(r => r.Start.Value)];
         _offsets = new ulong[ranges.Count];
         for (var i = 1; i < _offsets.Length; i++)
@@ -63,8 +65,36 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
             CopyThreads.Run(section.Length, threads, (offset, length) => source.Prepare(section, offset, length), ct);
     }
 
+    private int Threads(int threads) => _buffer.File is null ? threads : Math.Min(threads, MostSpilling);
+
+    /// <summary>
+    /// The same while the guest still runs, of which nothing is kept. Afterwards what the host had swapped out is there, both memories have been walked through as they will be, and all the
+    /// code has been run that the guest would wait for (measured: docs/capture.md).
+    /// </summary>
+    /// <param name="source">The guest's; made ready.</param>
+    /// <param name="map">Of its memory.</param>
+    /// <param name="ballooned">Pages that it gave back are looked for when it stands still: nothing is done where reading them would hide them.</param>
+    /// <param name="threads">That copy.</param>
+    /// <param name="progress">Told how far that is.</param>
+    /// <param name="ct">Ends it.</param>
+    public void CopyAhead(LiveMemory source, GuestMemoryMap map, bool ballooned, int threads, IProgress<CaptureProgress>? progress, CancellationToken ct)
+    {
+        if (ballooned && source.Absent is { AreTold: false })
+            return;
+        Copy(source, map, Threads(threads), CapturePhase.CopyingAhead, progress, begin: null, ct);
+        _missing.Clear();
+    }
+
     /// <summary>Copies all RAM with all threads; where <paramref name="begin"/> is given, once it is set. Returns false when the guest ended meanwhile.</summary>
     public bool CopyFrom(LiveMemory source, GuestMemoryMap map, int threads, IProgress<CaptureProgress>? progress, CancellationToken ct, ManualResetEventSlim? begin = null)
+    {
+        Copy(source, map, Threads(threads), CapturePhase.Copying, progress, begin, ct);
+        while (_staging.TryTake(out var done))
+            done.Dispose();
+        return !source.IsGone();
+    }
+
+    private void Copy(LiveMemory source, GuestMemoryMap map, int threads, CapturePhase phase, IProgress<CaptureProgress>? progress, ManualResetEventSlim? begin, CancellationToken ct)
     {
         var sections = map.Sections;
         var starts = new ulong[sections.Count];
@@ -72,7 +102,7 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
             starts[i] = starts[i - 1] + sections[i - 1].Length;
         var copied = 0L;
         // Sections follow each other in the copy as ranges do: both ascend and cover the same bytes.
-        CopyThreads.Run(map.Size, _buffer.File is null ? threads : Math.Min(threads, MostSpilling), (offset, length) =>
+        CopyThreads.Run(map.Size, threads, (offset, length) =>
         {
             if (source.IsGone())
                 return;
@@ -88,29 +118,26 @@ internal sealed unsafe class CopiedMemory : PhysicalMemory
                     at = ~at - 1;
                 var inSection = offset + done - starts[at];
                 var step = Math.Min(length - done, sections[at].Length - inSection);
-                CopyPart(source, sections[at], inSection, target + done, step, blank: staging is null);
+                CopyPart(source, sections[at], inSection, target + done, step, staging is null ? _filled : null);
                 done += step;
             }
             if (staging is not null)
             {
-                // The file is zeros where nothing was written.
-                if (new ReadOnlySpan<byte>(target, (int)length).ContainsAnyExcept((byte)0))
+                // The file is zeros where nothing was written; what is not kept would only keep the disk busy.
+                if (phase == CapturePhase.Copying && new ReadOnlySpan<byte>(target, (int)length).ContainsAnyExcept((byte)0))
                     _buffer.Spill(target, offset, length);
                 _staging.Add(staging);
             }
-            progress?.Report(new CaptureProgress(CapturePhase.Copying, (ulong)Interlocked.Add(ref copied, (long)length), map.Size));
+            progress?.Report(new CaptureProgress(phase, (ulong)Interlocked.Add(ref copied, (long)length), map.Size));
         }, ct, begin);
-        while (_staging.TryTake(out var done))
-            done.Dispose();
-        return !source.IsGone();
     }
 
-    private void CopyPart(LiveMemory source, in RamSection section, ulong offset, byte* target, ulong length, bool blank)
+    private void CopyPart(LiveMemory source, in RamSection section, ulong offset, byte* target, ulong length, FilledPages? filled)
     {
         var done = 0UL;
         while (done < length)
         {
-            done += source.CopySection(section, offset + done, target + done, length - done, blank) & ~Page.OffsetMask;
+            done += source.CopySection(section, offset + done, target + done, length - done, filled) & ~Page.OffsetMask;
             if (done >= length || source.IsGone())
                 return;
             // This page has no bytes (a memory error of the host, a gap in a backend): go on behind it.

@@ -92,7 +92,7 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     private ulong ReadSection(in RamSection section, ulong offset, byte* target, ulong length)
     {
         const ulong Small = 64 << 10;
-        return length <= Small && _backends.Read(section, offset, target, length) ? length : Transfer(section, offset, target, length, copies: false, blank: false);
+        return length <= Small && _backends.Read(section, offset, target, length) ? length : Transfer(section, offset, target, length, copies: false, filled: null);
     }
 
     /// <summary>Bytes that <see cref="CopySection"/> has copied: without what the host has no pages for.</summary>
@@ -106,6 +106,9 @@ public sealed unsafe class LiveMemory : PhysicalMemory
         _stage ??= new CopyStage(threads);
     }
 
+    /// <summary>What tells the pages that the host has never given; null before <see cref="PrepareToCopy"/>.</summary>
+    internal AbsentPages? Absent => _absent;
+
     /// <summary>The pages that a guest with an inflated balloon gave back; null where the host does not tell. The guest stands still.</summary>
     internal IReadOnlyList<PhysicalRange>? FindGivenBack()
     {
@@ -116,10 +119,17 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     /// <summary>Makes a stretch of a section ready for <see cref="CopySection"/>.</summary>
     internal void Prepare(in RamSection section, ulong offset, ulong length) => _backends.Prepare(section.HostAddress + offset, length);
 
-    /// <summary>The same as reading, for much that nobody looks at soon. The guest stands still. A target that is <paramref name="blank"/> holds zeros.</summary>
-    internal ulong CopySection(in RamSection section, ulong offset, byte* target, ulong length, bool blank) => Transfer(section, offset, target, length, copies: true, blank);
+    /// <summary>The same as reading, for much that nobody looks at soon.</summary>
+    /// <param name="section">Where.</param>
+    /// <param name="offset">In it.</param>
+    /// <param name="target">At a page's beginning.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="filled">What the target holds; null where nobody knows.</param>
+    /// <returns>The bytes copied, in order, up to the first that can't be.</returns>
+    internal ulong CopySection(in RamSection section, ulong offset, byte* target, ulong length, FilledPages? filled) =>
+        Transfer(section, offset, target, length, copies: true, filled);
 
-    private ulong Transfer(in RamSection section, ulong offset, byte* target, ulong length, bool copies, bool blank)
+    private ulong Transfer(in RamSection section, ulong offset, byte* target, ulong length, bool copies, FilledPages? filled)
     {
         const ulong MostAtOnce = 64 << 20;
         var done = 0UL;
@@ -131,17 +141,17 @@ public sealed unsafe class LiveMemory : PhysicalMemory
             if (_backends.TryGetExtent(at, step, out var extent, out var part))
             {
                 step = extent;
-                if (part == BackendPart.Hole && !blank)
-                    new Span<byte>(target + done, (int)step).Clear();
                 if (part == BackendPart.Hole || (copies && part == BackendPart.InMemory && _backends.TryCopy(at, target + done, step)))
                 {
-                    if (part != BackendPart.Hole)
-                        Interlocked.Add(ref _copied, (long)step);
+                    if (part == BackendPart.Hole)
+                        Empty(target + done, step, filled);
+                    else
+                        NoteCopied(target + done, step, filled);
                     done += step;
                     continue;
                 }
             }
-            var got = copies ? CopyHost(at, target + done, step, blank) : ReadHost(at, target + done, step);
+            var got = copies ? CopyHost(at, target + done, step, filled) : ReadHost(at, target + done, step);
             done += got;
             if (got < step)
                 break;
@@ -150,7 +160,7 @@ public sealed unsafe class LiveMemory : PhysicalMemory
     }
 
     /// <summary>Copies what the host has pages for, with zeros between.</summary>
-    private ulong CopyHost(ulong hostAddress, byte* target, ulong length, bool blank)
+    private ulong CopyHost(ulong hostAddress, byte* target, ulong length, FilledPages? filled)
     {
         var done = 0UL;
         var failed = false;
@@ -158,15 +168,15 @@ public sealed unsafe class LiveMemory : PhysicalMemory
         {
             Skip(start - hostAddress);
             var got = large ? ReadStaged(start, target + done, present) : ReadHost(start, target + done, present);
+            NoteCopied(target + done, got, filled);
             done += got;
-            Interlocked.Add(ref _copied, (long)got);
             failed = got < present;
             return !failed;
         });
         if (known is not true)
         {
             var got = ReadHost(hostAddress, target, length);
-            Interlocked.Add(ref _copied, (long)got);
+            NoteCopied(target, got, filled);
             return got;
         }
         if (!failed)
@@ -175,10 +185,24 @@ public sealed unsafe class LiveMemory : PhysicalMemory
 
         void Skip(ulong to)
         {
-            if (!blank && to > done)
-                new Span<byte>(target + done, (int)(to - done)).Clear();
+            if (to > done)
+                Empty(target + done, to - done, filled);
             done = to;
         }
+    }
+
+    private void NoteCopied(byte* target, ulong length, FilledPages? filled)
+    {
+        Interlocked.Add(ref _copied, (long)length);
+        filled?.Fill(target, length);
+    }
+
+    private static void Empty(byte* target, ulong length, FilledPages? filled)
+    {
+        if (filled is null)
+            new Span<byte>(target, (int)length).Clear();
+        else
+            filled.Empty(target, length);
     }
 
     /// <summary>As <see cref="ReadHost"/>, by way of a buffer that stays in the cache.</summary>

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 
 namespace Forengate.Guests;
@@ -76,24 +75,19 @@ internal static class SnapshotFacts
         return found;
     }
 
-    /// <summary>Host memory that a snapshot makes QEMU allocate: pages of shared RAM that the guest never touched are made present when they are protected.</summary>
-    public static ulong UnsharedBytes(GuestSession session)
+    /// <summary>Host memory that a snapshot makes QEMU allocate: pages of shared RAM that the guest never touched are made present when they are protected, and what was swapped out is read.</summary>
+    public static ulong AllocatedBytes(GuestSession session)
     {
         var missing = 0UL;
         try
         {
-            ProcessMapping current = default;
-            foreach (var line in File.ReadLines($"/proc/{session.Process.Id}/smaps"))
+            foreach (var use in RamUse.Of(session.Map, session.Process.Id))
             {
-                if (ProcessMap.TryParse(line, out var mapping))
-                    current = mapping;
-                else if (line.StartsWith("Rss:", StringComparison.Ordinal)
-                    && session.Map.Sections.Any(section => section.HostAddress < current.End && current.Start < section.HostAddress + section.Length)
-                    && BackendOf(session.Process.Id, current) == RamBackend.SharedMemory
-                    && ulong.TryParse(line.AsSpan("Rss:".Length).Trim().TrimEnd("kB ").Trim(), NumberStyles.None, null, out var kibibytes))
-                {
-                    missing += current.End - current.Start - Math.Min(kibibytes << 10, current.End - current.Start);
-                }
+                var length = use.Mapping.End - use.Mapping.Start;
+                if (BackendOf(session.Process.Id, use.Mapping) == RamBackend.SharedMemory)
+                    missing += length - Math.Min(use.Resident, length);
+                else if (use.Mapping.Inode == 0)
+                    missing += Math.Min(use.Swapped, length);
             }
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

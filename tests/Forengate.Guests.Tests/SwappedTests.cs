@@ -1,0 +1,111 @@
+using Forengate.Memory;
+using Forengate.Testing.Devices;
+
+namespace Forengate.Guests.Tests;
+
+/// <summary>What the host has swapped out is read while the guest runs, not while it stands still, and its room is counted.</summary>
+public sealed class SwappedTests
+{
+    private const ulong Cold = 0x4000000;
+    private const ulong Length = 16UL << 20;
+    private static readonly CancellationToken Ct = CancellationToken.None;
+
+    private static TestQemu Start(string backend, out GuestBus bus)
+    {
+        var qemu = backend == "memfd"
+            ? PlugTests.Start("-object", "memory-backend-memfd,id=ram0,size=96M,share=on", "-machine", "memory-backend=ram0")
+            : PlugTests.Start();
+        qemu.WaitForStamps();
+        bus = PlugTests.Bus(qemu);
+        for (var page = Cold; page < Cold + Length; page += Page.Size)
+            bus.Write64(page + 8, page | 1);
+        return qemu;
+    }
+
+    [Theory]
+    [InlineData("ram")]
+    [InlineData("memfd")]
+    public void It_is_there_when_the_guest_is_stopped(string backend)
+    {
+        using var swap = TestSwap.Require(128);
+        using var qemu = Start(backend, out var bus);
+        using var _ = bus;
+        var map = Map(qemu);
+        TestSwap.Push(map, qemu, Cold, Length);
+        var (atStop, running) = (ulong.MaxValue, false);
+        var progress = new Watching(value =>
+        {
+            if (value.Phase == CapturePhase.CopyingAhead)
+                running = qemu.IsRunning;
+            else if (value.Phase == CapturePhase.Copying && atStop == ulong.MaxValue)
+                atStop = RamUse.SwappedOf(map, qemu.ProcessId);
+        });
+        using var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.StopAndCopy), progress, Ct);
+        Assert.True(running);
+        Assert.Equal(0UL, atStop);
+        Assert.Contains(view.Origin.Remarks, remark => remark == "16 MiB of the guest's memory lay in the host's swap, and were read before it was stopped");
+        AssertWhole(view);
+    }
+
+    [Theory]
+    [InlineData("ram")]
+    [InlineData("memfd")]
+    public void Its_room_is_counted_and_the_plan_says_so(string backend)
+    {
+        using var swap = TestSwap.Require(128);
+        using var qemu = Start(backend, out var bus);
+        using var _ = bus;
+        var map = Map(qemu);
+        var enough = TestQemu.Options(CaptureMode.StopAndCopy) with { AvailableMemory = map.Size + CopyRoom.Reserve };
+        var before = LiveCapture.Plan(qemu.Target, enough, Ct);
+        Assert.Equal(0UL, before.Ways[1].Spilled);
+        Assert.DoesNotContain(before.Facts, fact => fact.Contains("swap", StringComparison.Ordinal));
+        TestSwap.Push(map, qemu, Cold, Length);
+        var plan = LiveCapture.Plan(qemu.Target, enough, Ct);
+        // The trial may have read a part.
+        Assert.Contains(plan.Facts, fact => fact.Contains("MiB of the guest's memory lie in the host's swap", StringComparison.Ordinal));
+        Assert.All(plan.Ways.Take(2), (way, i) => Assert.InRange(way.HostMemory, before.Ways[i].HostMemory + (8UL << 20), ulong.MaxValue));
+        Assert.NotEqual(0UL, plan.Ways[1].Spilled);
+    }
+
+    /// <summary>A snapshot reads it while the guest runs, by itself.</summary>
+    [Fact]
+    public void A_snapshot_has_it_too()
+    {
+        using var swap = TestSwap.Require(128);
+        using var qemu = Start("ram", out var bus);
+        using var _ = bus;
+        TestSwap.Push(Map(qemu), qemu, Cold, Length);
+        using var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Snapshot), null, Ct);
+        AssertWhole(view);
+        SnapshotTests.AssertSound(qemu);
+    }
+
+    /// <summary>The monitor takes one client: it is free again afterwards.</summary>
+    private static GuestMemoryMap Map(TestQemu qemu)
+    {
+        using var session = GuestSession.Open(qemu.Target, null, Ct);
+        return session.Map;
+    }
+
+    private static void AssertWhole(View view)
+    {
+        Assert.Equal(0, StampCheck.Disagreeing(view.Memory));
+        for (var page = Cold; page < Cold + Length; page += Page.Size)
+        {
+            Assert.True(view.Memory.TryRead(new PhysicalAddress(page + 8), out ulong value));
+            Assert.Equal(page | 1, value);
+        }
+    }
+
+    private sealed class Watching(Action<CaptureProgress> action) : IProgress<CaptureProgress>
+    {
+        private readonly Lock _one = new();
+
+        public void Report(CaptureProgress value)
+        {
+            lock (_one)
+                action(value);
+        }
+    }
+}
