@@ -200,6 +200,30 @@ public sealed class CaptureTests
         Assert.Equal(0, StampCheck.Disagreeing(view.Memory));
     }
 
+    /// <summary>Guests that are large enough are none of a test's; the bound is.</summary>
+    [Fact]
+    public void A_pause_that_will_be_long_waits_until_nothing_is_compiled_any_more()
+    {
+        using var qemu = Guest();
+        qemu.WaitForStamps();
+        var (ahead, copying) = (0L, 0L);
+        using var view = LiveCapture.Take(
+            qemu.Target,
+            TestQemu.Options(CaptureMode.StopAndCopy) with { LongPause = TimeSpan.Zero },
+            new Recorder([])
+            {
+                OnReport = p =>
+                {
+                    if (p.Phase == CapturePhase.CopyingAhead)
+                        Interlocked.Exchange(ref ahead, Stopwatch.GetTimestamp());
+                    else if (p.Phase == CapturePhase.Copying)
+                        Interlocked.CompareExchange(ref copying, Stopwatch.GetTimestamp(), 0);
+                },
+            },
+            CancellationToken.None);
+        Assert.InRange(Stopwatch.GetElapsedTime(ahead, copying), BackgroundCompiler.Calm, TimeSpan.MaxValue);
+    }
+
     [Fact]
     public void Too_long_a_pause_is_refused_before_the_stop()
     {

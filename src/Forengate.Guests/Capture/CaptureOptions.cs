@@ -89,6 +89,9 @@ public sealed record CaptureOptions
     /// <summary>A snapshot that sends nothing for so long is stuck: two were seen so, at their very beginning, and never again.</summary>
     internal TimeSpan SnapshotSilence { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>A guest that is expected to stand still for so long is not stopped before the runtime has compiled what it wants to.</summary>
+    internal TimeSpan LongPause { get; init; } = BackgroundCompiler.Worth;
+
     /// <summary>Threads that copy; 0 for one a core.</summary>
     public int Threads { get; init; }
 

@@ -203,7 +203,7 @@ public static class LiveCapture
             var deadline = options.Deadline ?? TimeSpan.FromTicks(Math.Max(s_leastDeadline.Ticks, 4 * way.Pause!.Value.Ticks));
             session.Cpus.Prepare(session.Remarks, ct);
             CopiedMemory.MakeReady(source, session.Map, threads, ct);
-            var isLong = way.Pause >= BackgroundCompiler.Worth;
+            var isLong = way.Pause >= options.LongPause;
             if (isLong)
                 BackgroundCompiler.AwaitCalm(ct);
             copy.CopyAhead(source, session.Map, session.Ballooned != 0, threads, progress, ct);

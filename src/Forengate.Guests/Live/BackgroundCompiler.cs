@@ -11,7 +11,7 @@ namespace Forengate.Guests;
 internal static class BackgroundCompiler
 {
     /// <summary>Longer than the runtime waits: it looks every 100 ms whether something new was called since (its setting TC_CallCountingDelayMs).</summary>
-    private static readonly TimeSpan s_calm = TimeSpan.FromMilliseconds(250);
+    public static readonly TimeSpan Calm = TimeSpan.FromMilliseconds(250);
 
     /// <summary>What is not through by then goes on beside the copying, as it would without waiting.</summary>
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
@@ -29,7 +29,7 @@ internal static class BackgroundCompiler
             return;
         var began = Stopwatch.GetTimestamp();
         var (last, changed) = (JitInfo.GetCompiledMethodCount(), began);
-        while (Stopwatch.GetElapsedTime(changed) < s_calm && Stopwatch.GetElapsedTime(began) < s_patience && !ct.WaitHandle.WaitOne(s_look))
+        while (Stopwatch.GetElapsedTime(changed) < Calm && Stopwatch.GetElapsedTime(began) < s_patience && !ct.WaitHandle.WaitOne(s_look))
         {
             if (JitInfo.GetCompiledMethodCount() is var count && count != last)
                 (last, changed) = (count, Stopwatch.GetTimestamp());
