@@ -20,7 +20,7 @@ internal static class CapturePlanner
             return new CapturePlan(target.ToString(), CaptureMode.HoldStopped, $"the guest already stands still ({session.State.Status}): it is read in place, neither stopped nor continued", [], facts);
         PlannedWay[] ways = [Snapshot(session, options, ct), Stop(session, options), new(CaptureMode.Live, null, null, TimeSpan.Zero, 0)];
         var (snapshot, stop) = (ways[0], ways[1]);
-        if (stop.Swapped != 0)
+        if (stop.Swapped >> 20 != 0)
             facts.Add($"{stop.Swapped >> 20} MiB of the guest's memory lie in the host's swap: they are read before it is stopped, and take as much host memory");
         if (session.Monitor is LibvirtMonitor)
             ways = [.. ways[..2], PortablePlan.Beside(session.Map.Size, options), ways[2]];

@@ -256,6 +256,8 @@ public static class LiveCapture
     private static void Fetched(GuestSession session, LiveMemory source, ulong swapped, int threads, CancellationToken ct)
     {
         CopiedMemory.MakeReady(source, session.Map, threads, ct);
+        if (swapped >> 20 == 0)
+            return;
         var left = RamUse.SwappedOf(session.Map, session.Process.Id);
         session.Remarks.Add($"{swapped >> 20} MiB of the guest's memory lay in the host's swap, and were read before it was stopped"
             + (left >> 20 == 0 ? "" : $"; {left >> 20} MiB lay there again, and it stood still longer for them"));
