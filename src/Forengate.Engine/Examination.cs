@@ -133,7 +133,7 @@ public sealed class Examination : IDisposable
         string target, TargetOptions options, CaptureMode wholeOrHeld, IProgress<JobProgress>? progress, CancellationToken cancellation, string? output = null) =>
         GuestTarget.TryParse(target, out var guest)
             ? LiveCapture.Take(guest, CaptureOptions(options, wholeOrHeld, output), CaptureProgress(progress), cancellation)
-            : ProcessTarget.TryParse(target, out var process) ? ProcessCapture.Take(process, ImageFiles.LowMemory(options))
+            : ProcessTarget.TryParse(target, out var process) ? ProcessCapture.Take(process, ImageFiles.LowMemory(options), wholeOrHeld == CaptureMode.Auto)
             : ImageFiles.Open(target, options, progress, cancellation);
 
     private static Examination Open(
@@ -194,6 +194,7 @@ public sealed class Examination : IDisposable
         SpillFolder = options.SpillFolder,
         OutputFolder = output is null or ImageOutput.StandardOutput ? null : Path.GetDirectoryName(Path.GetFullPath(output)),
         GoesOnThroughSignals = options.GoesOnThroughSignals,
+        ReadsAll = wholeOrHeld == CaptureMode.Auto,
         Watchdog = WatchdogHost.ThisProgram(),
     };
 

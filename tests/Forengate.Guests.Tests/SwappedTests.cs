@@ -8,6 +8,10 @@ public sealed class SwappedTests
 {
     private const ulong Cold = 0x4000000;
     private const ulong Length = 16UL << 20;
+
+    /// <summary>pvpanic's, on ISA.</summary>
+    private const ushort PanicPort = 0x505;
+
     private static readonly CancellationToken Ct = CancellationToken.None;
 
     private static TestQemu Start(string backend, out GuestBus bus)
@@ -66,6 +70,61 @@ public sealed class SwappedTests
         Assert.Contains(plan.Facts, fact => fact.Contains("MiB of the guest's memory lie in the host's swap", StringComparison.Ordinal));
         Assert.All(plan.Ways.Take(2), (way, i) => Assert.InRange(way.HostMemory, before.Ways[i].HostMemory + (8UL << 20), ulong.MaxValue));
         Assert.NotEqual(0UL, plan.Ways[1].Spilled);
+    }
+
+    /// <summary>
+    /// A control group that is full and is given more of QEMU's pages has QEMU killed: five of eight first copies ended so. Nothing is read then but what a look needs, and the line says what would allow it.
+    /// </summary>
+    [Fact]
+    public void A_guest_that_reading_would_have_killed_is_left_alone()
+    {
+        using var swap = TestSwap.Require(256);
+        using var group = TestControlGroup.Require();
+        using var qemu = TestQemu.Within(
+            group.Wrapper, ["-M", "q35", "-m", "96M", "-kernel", "IMAGE", "-device", "pvpanic", "-action", "panic=pause", .. GuestBus.Arguments("FOLDER/bus")]);
+        qemu.WaitForStamps();
+        using var bus = PlugTests.Bus(qemu);
+        for (var page = Cold; page < Cold + Length; page += Page.Size)
+            bus.Write64(page + 8, page | 1);
+        var map = Map(qemu);
+        var swapped = 0UL;
+        group.Squeeze(() => (swapped = RamUse.SwappedOf(map, qemu.ProcessId)) >= Length);
+        foreach (var mode in (CaptureMode[])[CaptureMode.StopAndCopy, CaptureMode.Snapshot, CaptureMode.Auto, CaptureMode.Live])
+        {
+            var refused = Assert.Throws<GuestException>(() => LiveCapture.Take(qemu.Target, TestQemu.Options(mode) with { ReadsAll = true }, null, Ct));
+            Assert.Equal(GuestFailure.NoMemory, refused.Failure);
+            Assert.Contains("memory.max", refused.Message, StringComparison.Ordinal);
+            Assert.DoesNotContain('\n', refused.Message);
+        }
+        Assert.Throws<GuestException>(() => ProcessCapture.Take(new ProcessTarget(qemu.ProcessId), null, readsAll: true));
+        Assert.Null(LiveCapture.Plan(qemu.Target, TestQemu.Options(CaptureMode.Auto), Ct).Mode);
+        // A look at it is no harm, and none of these has fetched anything.
+        using (var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Live), null, Ct))
+            Assert.Contains(view.Origin.Remarks, remark => remark.Contains("memory.max", StringComparison.Ordinal));
+        Assert.InRange(RamUse.SwappedOf(map, qemu.ProcessId), Length / 2, ulong.MaxValue);
+        Assert.True(qemu.IsRunning);
+        Assert.Null(qemu.Referee.LastStopByEvents);
+        // Standing still changes nothing of that, but a guest that has crashed has nothing more to lose.
+        qemu.Referee.Stop(Ct);
+        Assert.Throws<GuestException>(() => LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Auto) with { ReadsAll = true }, null, Ct));
+        qemu.Referee.Continue();
+        bus.Out8(PanicPort, 1);
+        TestQemu.WaitFor(() => qemu.Referee.QueryState(Ct).HasCrashed, "the guest's panic");
+        using (var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Auto) with { ReadsAll = true }, null, Ct))
+            Assert.Contains(view.Origin.Remarks, remark => remark.Contains("memory.max", StringComparison.Ordinal));
+        group.Release();
+        using (var view = LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.Auto) with { ReadsAll = true }, null, Ct))
+        {
+            AssertWhole(view);
+            Assert.DoesNotContain(view.Origin.Remarks, remark => remark.Contains("memory.max", StringComparison.Ordinal));
+        }
+    }
+
+    [Fact]
+    public void What_lies_there_again_is_said()
+    {
+        Assert.Equal("16 MiB of the guest's memory lay in the host's swap, and were read before it was stopped", LiveCapture.SwapRemark(16 << 20, 1000));
+        Assert.EndsWith("; 3 MiB lay there again, and it stood still longer for them", LiveCapture.SwapRemark(16 << 20, 3 << 20), StringComparison.Ordinal);
     }
 
     /// <summary>A snapshot reads it while the guest runs, by itself.</summary>

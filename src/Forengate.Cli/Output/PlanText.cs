@@ -61,7 +61,10 @@ internal static class PlanText
             Cell.Text(way.Name).WriteTo(json, "consistency");
             json.WriteBoolean("possible", way.Obstacle is null);
             Cell.Text(way.Obstacle).WriteTo(json, "obstacle");
-            json.WriteNumber("expectedPauseMilliseconds", way.Pause?.TotalMilliseconds ?? 0);
+            if (way.Pause is { } pause)
+                json.WriteNumber("expectedPauseMilliseconds", pause.TotalMilliseconds);
+            else
+                json.WriteNull("expectedPauseMilliseconds");
             json.WriteNumber("hostMemory", way.HostMemory);
             json.WriteNumber("spilled", way.Spilled);
             Cell.Text(way.SpillFolder).WriteTo(json, "spillFolder");

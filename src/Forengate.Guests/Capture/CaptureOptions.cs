@@ -83,6 +83,9 @@ public sealed record CaptureOptions
     /// <summary>Where the result will be written, so that room is left for it; null where that is not known.</summary>
     public string? OutputFolder { get; init; }
 
+    /// <summary>All of memory will be read from the view, whatever the mode: refused where reading it would harm the guest.</summary>
+    public bool ReadsAll { get; init; }
+
     /// <summary>Free host memory in bytes, instead of what the host says.</summary>
     internal ulong? AvailableMemory { get; init; }
 

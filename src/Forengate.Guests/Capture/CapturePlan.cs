@@ -12,7 +12,7 @@ public sealed record CapturePlan(string Target, CaptureMode? Mode, string Reason
 /// <param name="Mode">Which.</param>
 /// <param name="Obstacle">What speaks against it, with what would allow it; null when nothing does.</param>
 /// <param name="Failure">The kind of obstacle.</param>
-/// <param name="Pause">How long the guest is expected to stand still; null where it does as long as it is looked at.</param>
+/// <param name="Pause">How long the guest is expected to stand still; null where it does as long as it is looked at, or where that must not be tried.</param>
 /// <param name="HostMemory">Bytes of free host memory it needs, or of host memory and disk.</param>
 public sealed record PlannedWay(CaptureMode Mode, string? Obstacle, GuestFailure? Failure, TimeSpan? Pause, ulong HostMemory)
 {

@@ -79,7 +79,7 @@ internal static class CapturePlanner
         if (SnapshotFacts.Obstacle(session, ct) is { } reason)
             return new PlannedWay(CaptureMode.Snapshot, reason, GuestFailure.NoRights, pause, need);
         var room = CopyRoom.Find(session.Map.Size, others, SnapshotStore.OthersOnDisk, options, out var none);
-        var (obstacle, failure) = none ?? TooLong(pause, options);
+        var (obstacle, failure) = none ?? GroupObstacle(session, others) ?? TooLong(pause, options);
         return new PlannedWay(CaptureMode.Snapshot, obstacle, failure, pause, need) { Room = obstacle is null ? room : null };
     }
 
@@ -87,13 +87,20 @@ internal static class CapturePlanner
     public static PlannedWay Stop(GuestSession session, CaptureOptions options)
     {
         var swapped = RamUse.SwappedOf(session.Map, session.Process.Id);
+        var need = session.Map.Size + swapped;
+        // Before anything is tried: that reads memory, too.
+        if (GroupObstacle(session, swapped) is var (reason, kind))
+            return new PlannedWay(CaptureMode.StopAndCopy, reason, kind, null, need) { Swapped = swapped };
         var pause = ExpectedCopy(session, options.CopyingThreads, swapped != 0);
         var room = CopyRoom.Find(session.Map.Size, swapped, 0, options, out var none);
         if (room is { Spilled: > 0 })
             pause = (pause * ((double)room.Memory / room.Size)) + room.Writing;
         var (obstacle, failure) = none ?? TooLong(pause, options);
-        return new PlannedWay(CaptureMode.StopAndCopy, obstacle, failure, pause, session.Map.Size + swapped) { Room = obstacle is null ? room : null, Swapped = swapped };
+        return new PlannedWay(CaptureMode.StopAndCopy, obstacle, failure, pause, need) { Room = obstacle is null ? room : null, Swapped = swapped };
     }
+
+    private static (string Reason, GuestFailure Failure)? GroupObstacle(GuestSession session, ulong more) =>
+        ControlGroupMemory.Obstacle(session.Process.Id, more) is { } reason ? (reason, GuestFailure.NoMemory) : null;
 
     private static (string?, GuestFailure?) TooLong(TimeSpan pause, CaptureOptions options) => options.MaxPause is { } most && pause > most
         ? (string.Create(CultureInfo.InvariantCulture, $"the guest is expected to stand still for about {pause.TotalMilliseconds:0} ms, more than the {most.TotalMilliseconds:0} ms allowed"), GuestFailure.TooSlow)

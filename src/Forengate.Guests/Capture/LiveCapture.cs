@@ -39,6 +39,8 @@ public static class LiveCapture
                 var session = GuestSession.Open(target, options.ConnectUri, ct, plugged);
                 try
                 {
+                    if (!session.State.Running || options.Mode is CaptureMode.Live or CaptureMode.HoldStopped)
+                        RefuseWhereItHarms(target, session, options);
                     var view = !session.State.Running ? InPlace(target, session, hold: null, ct)
                         : options.Mode switch
                         {
@@ -88,6 +90,16 @@ public static class LiveCapture
         {
             throw new GuestException(GuestFailure.MonitorFailed, $"{target}: {e.Message}", e);
         }
+    }
+
+    /// <summary>A guest that is read in place has no plan; what its control group has no room for must not be read all the same. One that has crashed has nothing more to lose.</summary>
+    private static void RefuseWhereItHarms(GuestTarget target, GuestSession session, CaptureOptions options)
+    {
+        if (ControlGroupMemory.Obstacle(session.Process.Id, RamUse.SwappedOf(session.Map, session.Process.Id)) is not { } reason)
+            return;
+        if (options.ReadsAll && !session.State.HasCrashed)
+            throw new GuestException(GuestFailure.NoMemory, $"{target}: if all is read, {reason}");
+        session.Remarks.Add($"if all of its memory is read, {reason}");
     }
 
     private static View? Snapshot(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
@@ -259,9 +271,11 @@ public static class LiveCapture
         if (swapped >> 20 == 0)
             return;
         var left = RamUse.SwappedOf(session.Map, session.Process.Id);
-        session.Remarks.Add($"{swapped >> 20} MiB of the guest's memory lay in the host's swap, and were read before it was stopped"
-            + (left >> 20 == 0 ? "" : $"; {left >> 20} MiB lay there again, and it stood still longer for them"));
+        session.Remarks.Add(SwapRemark(swapped, left));
     }
+
+    internal static string SwapRemark(ulong swapped, ulong left) => $"{swapped >> 20} MiB of the guest's memory lay in the host's swap, and were read before it was stopped"
+        + (left >> 20 == 0 ? "" : $"; {left >> 20} MiB lay there again, and it stood still longer for them");
 
     /// <summary>
     /// Does while the guest runs what is done when it stands, but for the copying, so that no code is made ready then; of a guest that will stand for longer often enough for the runtime, which

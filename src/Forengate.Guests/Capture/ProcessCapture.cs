@@ -10,14 +10,15 @@ public static class ProcessCapture
 {
     /// <param name="target">The process.</param>
     /// <param name="low">RAM below 4 GiB in bytes, where the user knows it; null: as the machine type has it.</param>
-    /// <exception cref="GuestException">No such process, not QEMU, no right, or its RAM was not found.</exception>
-    public static View Take(ProcessTarget target, ulong? low)
+    /// <param name="readsAll">As <see cref="CaptureOptions.ReadsAll"/>.</param>
+    /// <exception cref="GuestException">No such process, not QEMU, no right, its RAM was not found, or must not all be read.</exception>
+    public static View Take(ProcessTarget target, ulong? low, bool readsAll = false)
     {
         ArgumentNullException.ThrowIfNull(target);
         var process = QemuProcess.Of(target.Id);
         try
         {
-            return Take(target, process, low);
+            return Take(target, process, low, readsAll);
         }
         catch
         {
@@ -26,7 +27,7 @@ public static class ProcessCapture
         }
     }
 
-    private static View Take(ProcessTarget target, QemuProcess process, ulong? low)
+    private static View Take(ProcessTarget target, QemuProcess process, ulong? low, bool readsAll)
     {
         var remarks = new List<string>();
         var arguments = QemuArguments.Parse(process.ReadArguments());
@@ -37,6 +38,8 @@ public static class ProcessCapture
             throw new GuestException(GuestFailure.MemoryMap, $"{target}: {remarks[^1]}; its command line asks for it, so its memory may be of a kind that is not known here");
         var map = GuestMemoryMap.Of(placed);
         process.ProveReadable(map.Sections[0].HostAddress);
+        if (readsAll && ControlGroupMemory.Obstacle(process.Id, RamUse.SwappedOf(map, process.Id)) is { } reason)
+            throw new GuestException(GuestFailure.NoMemory, $"{target}: if all is read, {reason}");
         var still = process.StandsStill();
         var consistency = still
             ? new Consistency(ConsistencyLevel.MemoryOnly, "QEMU's process is stopped, all its threads")

@@ -9,7 +9,7 @@ public static class HostMemory
     public static ulong? Available()
     {
         var host = FromMemInfo("MemAvailable:");
-        var group = FromControlGroup();
+        var group = ControlGroupMemory.Left();
         return host is { } a && group is { } b ? Math.Min(a, b) : host ?? group;
     }
 
@@ -38,35 +38,4 @@ public static class HostMemory
         }
         return null;
     }
-
-    private static ulong? FromControlGroup()
-    {
-        try
-        {
-            foreach (var line in File.ReadLines("/proc/self/cgroup"))
-            {
-                if (!line.StartsWith("0::/", StringComparison.Ordinal))
-                    continue;
-                ulong? least = null;
-                for (var group = line[3..].TrimEnd('/'); ; group = group[..Math.Max(0, group.LastIndexOf('/'))])
-                {
-                    var folder = "/sys/fs/cgroup" + group;
-                    if (TryReadNumber(folder + "/memory.max") is { } max && TryReadNumber(folder + "/memory.current") is { } current)
-                    {
-                        var left = max > current ? max - current : 0;
-                        least = least is { } l ? Math.Min(l, left) : left;
-                    }
-                    if (group.Length == 0)
-                        return least;
-                }
-            }
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-        }
-        return null;
-    }
-
-    private static ulong? TryReadNumber(string path) =>
-        File.Exists(path) && ulong.TryParse(File.ReadAllText(path).Trim(), NumberStyles.None, null, out var number) ? number : null;
 }

@@ -3,4 +3,8 @@ namespace Forengate.Guests;
 /// <summary>QEMU's run state.</summary>
 /// <param name="Running">True while the vCPUs execute.</param>
 /// <param name="Status">QEMU's word for it ("running", "paused", "io-error", "inmigrate" …).</param>
-public sealed record RunState(bool Running, string Status);
+public sealed record RunState(bool Running, string Status)
+{
+    /// <summary>It will not run again, whatever is done to it.</summary>
+    public bool HasCrashed => Status is "guest-panicked" or "internal-error";
+}

@@ -124,7 +124,7 @@ public static class ProcessGuests
     {
         { Running: true } => GuestState.Running,
         { Status: "shutdown" } => GuestState.ShuttingDown,
-        { Status: "guest-panicked" or "internal-error" } => GuestState.Crashed,
+        { HasCrashed: true } => GuestState.Crashed,
         { Status: "suspended" } => GuestState.Suspended,
         _ => GuestState.Paused,
     };
