@@ -237,6 +237,25 @@ public sealed class CaptureTests
     }
 
     [Fact]
+    public void Cancelling_in_the_middle_of_the_first_copy_never_stops_the_guest()
+    {
+        using var qemu = Guest();
+        qemu.WaitForStamps();
+        using var cancelled = new CancellationTokenSource();
+        var recorder = new Recorder([])
+        {
+            OnReport = p =>
+            {
+                if (p.Phase == CapturePhase.CopyingAhead)
+                    cancelled.Cancel();
+            },
+        };
+        Assert.Throws<OperationCanceledException>(() => LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.StopAndCopy), recorder, cancelled.Token));
+        Assert.Null(qemu.Referee.LastStopByEvents);
+        Assert.True(qemu.IsRunning);
+    }
+
+    [Fact]
     public void Cancelling_in_the_middle_of_the_copy_continues_the_guest()
     {
         using var qemu = Guest();

@@ -99,12 +99,14 @@ public sealed class FailureTests
         Assert.Contains(view.Origin.Remarks, r => r.Contains("ended", StringComparison.Ordinal));
     }
 
-    [Fact]
-    public void QEMU_killed_in_the_middle_of_the_copy()
+    [Theory]
+    [InlineData(CapturePhase.CopyingAhead)]
+    [InlineData(CapturePhase.Copying)]
+    public void QEMU_killed_in_the_middle_of_the_copy(CapturePhase phase)
     {
         using var qemu = new TestQemu("-M", "q35", "-m", "96", "-kernel", "IMAGE");
         qemu.WaitForStamps();
-        var e = Assert.Throws<GuestException>(() => LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.StopAndCopy), new KillWhenCopying(qemu), CancellationToken.None));
+        var e = Assert.Throws<GuestException>(() => LiveCapture.Take(qemu.Target, TestQemu.Options(CaptureMode.StopAndCopy), new KillWhenCopying(qemu, phase), CancellationToken.None));
         Assert.Equal(GuestFailure.Vanished, OneLine(e).Failure);
     }
 
@@ -140,11 +142,11 @@ public sealed class FailureTests
         return output;
     }
 
-    private sealed class KillWhenCopying(TestQemu qemu) : IProgress<CaptureProgress>
+    private sealed class KillWhenCopying(TestQemu qemu, CapturePhase phase) : IProgress<CaptureProgress>
     {
         public void Report(CaptureProgress value)
         {
-            if (value.Phase == CapturePhase.Copying)
+            if (value.Phase == phase)
                 qemu.Kill();
         }
     }

@@ -16,9 +16,15 @@ internal static class CapturePlanner
     public static CapturePlan Make(GuestTarget target, GuestSession session, CaptureOptions options, CancellationToken ct)
     {
         var facts = Facts(session, options, ct);
+        var harm = Harm(session);
         if (!session.State.Running)
-            return new CapturePlan(target.ToString(), CaptureMode.HoldStopped, $"the guest already stands still ({session.State.Status}): it is read in place, neither stopped nor continued", [], facts);
-        PlannedWay[] ways = [Snapshot(session, options, ct), Stop(session, options), new(CaptureMode.Live, null, null, TimeSpan.Zero, 0)];
+        {
+            return harm is not null && !session.State.HasCrashed
+                ? new CapturePlan(target.ToString(), null, $"the guest already stands still ({session.State.Status}), and must not be read: {harm}", [], facts)
+                : new CapturePlan(target.ToString(), CaptureMode.HoldStopped, $"the guest already stands still ({session.State.Status}): it is read in place, neither stopped nor continued", [], facts);
+        }
+        var live = new PlannedWay(CaptureMode.Live, harm, harm is null ? null : GuestFailure.NoMemory, TimeSpan.Zero, 0);
+        PlannedWay[] ways = [Snapshot(session, options, ct), Stop(session, options, ct), live];
         var (snapshot, stop) = (ways[0], ways[1]);
         if (stop.Swapped >> 20 != 0)
             facts.Add($"{stop.Swapped >> 20} MiB of the guest's memory lie in the host's swap: they are read before it is stopped, and take as much host memory");
@@ -26,7 +32,7 @@ internal static class CapturePlanner
             ways = [.. ways[..2], PortablePlan.Beside(session.Map.Size, options), ways[2]];
         var (mode, reason) = options.Mode switch
         {
-            CaptureMode.Live => (CaptureMode.Live, "asked for: the guest runs on and the view is smeared"),
+            CaptureMode.Live => harm is null ? (CaptureMode.Live, "asked for: the guest runs on and the view is smeared") : ((CaptureMode?)null, $"live: {harm}"),
             CaptureMode.HoldStopped => (CaptureMode.HoldStopped, "the guest is held while it is looked at"),
             CaptureMode.StopAndCopy => stop.Obstacle is null ? (CaptureMode.StopAndCopy, "asked for") : ((CaptureMode?)null, $"stop: {stop.Obstacle}"),
             CaptureMode.Snapshot => snapshot.Obstacle is null ? (CaptureMode.Snapshot, "asked for") : (null, $"snapshot: {snapshot.Obstacle}"),
@@ -42,13 +48,14 @@ internal static class CapturePlanner
     /// <summary>What can't be done is said, with what would allow it.</summary>
     public static GuestException Impossible(CapturePlan plan) => new(
         plan.Ways.Select(way => way.Failure).LastOrDefault(failure => failure is not null) ?? GuestFailure.BadState,
-        $"{plan.Target}: no way to take memory of one instant: {plan.Reason}; --consistency live reads the running guest");
+        $"{plan.Target}: no way to take memory of one instant: {plan.Reason}{(plan.Ways.Any(static way => way is { Mode: CaptureMode.Live, Obstacle: null }) ? "; --consistency live reads the running guest" : "")}");
 
     /// <summary>How long copying all RAM takes on this host, by trying it on a little.</summary>
     /// <param name="session">The guest.</param>
     /// <param name="threads">That copy.</param>
     /// <param name="swapped">Some of it may lie in the host's swap, and will not when the guest is stopped.</param>
-    private static TimeSpan ExpectedCopy(GuestSession session, int threads, bool swapped)
+    /// <param name="ct">Ends it: a swap is slow.</param>
+    private static TimeSpan ExpectedCopy(GuestSession session, int threads, bool swapped, CancellationToken ct)
     {
         using var source = new LiveMemory(session.Map, session.Process, standing: false);
         var section = session.Map.Sections.MaxBy(section => section.Length);
@@ -67,7 +74,7 @@ internal static class CapturePlanner
         unsafe void Try()
         {
             var filled = new FilledPages(region.Start, length);
-            CopyThreads.Run(length, threads, (offset, piece) => source.CopySection(section, offset, region.Start + offset, piece, filled), CancellationToken.None, piece: TrialPiece);
+            CopyThreads.Run(length, threads, (offset, piece) => source.CopySection(section, offset, region.Start + offset, piece, filled), ct, piece: TrialPiece);
         }
     }
 
@@ -84,20 +91,23 @@ internal static class CapturePlanner
     }
 
     /// <summary>How the guest would be stopped and copied.</summary>
-    public static PlannedWay Stop(GuestSession session, CaptureOptions options)
+    public static PlannedWay Stop(GuestSession session, CaptureOptions options, CancellationToken ct)
     {
         var swapped = RamUse.SwappedOf(session.Map, session.Process.Id);
         var need = session.Map.Size + swapped;
         // Before anything is tried: that reads memory, too.
         if (GroupObstacle(session, swapped) is var (reason, kind))
             return new PlannedWay(CaptureMode.StopAndCopy, reason, kind, null, need) { Swapped = swapped };
-        var pause = ExpectedCopy(session, options.CopyingThreads, swapped != 0);
+        var pause = ExpectedCopy(session, options.CopyingThreads, swapped != 0, ct);
         var room = CopyRoom.Find(session.Map.Size, swapped, 0, options, out var none);
         if (room is { Spilled: > 0 })
             pause = (pause * ((double)room.Memory / room.Size)) + room.Writing;
         var (obstacle, failure) = none ?? TooLong(pause, options);
         return new PlannedWay(CaptureMode.StopAndCopy, obstacle, failure, pause, need) { Room = obstacle is null ? room : null, Swapped = swapped };
     }
+
+    /// <summary>Why all of a guest must not be read, by whatever way: QEMU's control group has no room for what the host swapped out. Null where it may.</summary>
+    public static string? Harm(GuestSession session) => ControlGroupMemory.Obstacle(session.Process.Id, RamUse.SwappedOf(session.Map, session.Process.Id));
 
     private static (string Reason, GuestFailure Failure)? GroupObstacle(GuestSession session, ulong more) =>
         ControlGroupMemory.Obstacle(session.Process.Id, more) is { } reason ? (reason, GuestFailure.NoMemory) : null;

@@ -95,7 +95,7 @@ public static class LiveCapture
     /// <summary>A guest that is read in place has no plan; what its control group has no room for must not be read all the same. One that has crashed has nothing more to lose.</summary>
     private static void RefuseWhereItHarms(GuestTarget target, GuestSession session, CaptureOptions options)
     {
-        if (ControlGroupMemory.Obstacle(session.Process.Id, RamUse.SwappedOf(session.Map, session.Process.Id)) is not { } reason)
+        if (CapturePlanner.Harm(session) is not { } reason)
             return;
         if (options.ReadsAll && !session.State.HasCrashed)
             throw new GuestException(GuestFailure.NoMemory, $"{target}: if all is read, {reason}");
@@ -202,9 +202,13 @@ public static class LiveCapture
     private static View? Copy(GuestTarget target, GuestSession session, CaptureOptions options, IProgress<CaptureProgress>? progress, CancellationToken ct)
     {
         var threads = options.CopyingThreads;
-        var way = CapturePlanner.Stop(session, options);
+        var way = CapturePlanner.Stop(session, options, ct);
         if (way.Obstacle is { } obstacle)
-            throw new GuestException(way.Failure ?? GuestFailure.BadState, $"{target}: the guest was not stopped: {obstacle}; or hold it stopped and read it in place, or read it live");
+        {
+            // What must not even be tried must not be read in any other way.
+            var others = way.Pause is null ? "" : "; or hold it stopped and read it in place, or read it live";
+            throw new GuestException(way.Failure ?? GuestFailure.BadState, $"{target}: the guest was not stopped: {obstacle}{others}");
+        }
         var room = way.Room!;
         var copy = CopiedMemory.Prepare(session.Map.Ranges, room, threads, progress, ct) ?? throw TooLittle(target, room);
         try

@@ -5,6 +5,6 @@ namespace Forengate.Guests;
 /// <param name="Status">QEMU's word for it ("running", "paused", "io-error", "inmigrate" …).</param>
 public sealed record RunState(bool Running, string Status)
 {
-    /// <summary>It will not run again, whatever is done to it.</summary>
+    /// <summary>What it was doing is lost: it waits for a reset, or for its end.</summary>
     public bool HasCrashed => Status is "guest-panicked" or "internal-error";
 }
